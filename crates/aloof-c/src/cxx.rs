@@ -1,0 +1,83 @@
+//! Operator new and delete under their Itanium ABI names (`m` is `size_t` on every 64-bit Linux).
+//!
+//! `n` = new, `d` = delete, `w`/`l` = single object, `a` = array; then the parameters: `m` a size, `St11align_val_t` an
+//! alignment, `RKSt9nothrow_t` the request to return null instead of throwing.
+
+use crate::cxx_fail::{new_slow, nothrow_slow};
+use core::ffi::c_void;
+use core_aloof::raw;
+
+/// The alignment that plain operator new asks for: none beyond malloc's.
+const PLAIN: usize = 0;
+
+/// One attempt at a block for operator new; null when refused. An alignment that is not a power of two is refused.
+#[inline]
+pub(crate) fn attempt(size: usize, align: usize) -> *mut c_void {
+    if align == PLAIN {
+        // SAFETY: any size will do.
+        return unsafe { raw::malloc(size).cast() };
+    }
+    if !align.is_power_of_two() {
+        return core::ptr::null_mut();
+    }
+    // SAFETY: the alignment is a power of two.
+    unsafe { raw::malloc_aligned(size, align).cast() }
+}
+
+/// Never returns null: the failure path throws or aborts. The call to it is the last act, so that optimised code leaves
+/// by a jump and no frame of this crate is on the stack when the exception flies.
+#[inline]
+unsafe fn new(size: usize, align: usize) -> *mut c_void {
+    let block = attempt(size, align);
+    if block.is_null() {
+        // SAFETY: the failure path accepts any size and alignment.
+        return unsafe { new_slow(size, align) };
+    }
+    block
+}
+
+#[inline]
+unsafe fn new_nothrow(size: usize, align: usize) -> *mut c_void {
+    let block = attempt(size, align);
+    if block.is_null() {
+        return nothrow_slow(size, align);
+    }
+    block
+}
+
+macro_rules! operators {
+    ($($name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)? = $body:expr;)*) => {$(
+        #[unsafe(no_mangle)]
+        #[allow(non_snake_case)]
+        unsafe extern "C" fn $name($($argument: $type),*) $(-> $result)? {
+            // SAFETY: the duties of the operator of that name are the caller's.
+            unsafe { $body }
+        }
+    )*};
+}
+
+type Nothrow = *const c_void;
+
+operators! {
+    _Znwm(size: usize) -> *mut c_void = new(size, PLAIN);
+    _Znam(size: usize) -> *mut c_void = new(size, PLAIN);
+    _ZnwmSt11align_val_t(size: usize, align: usize) -> *mut c_void = new(size, align);
+    _ZnamSt11align_val_t(size: usize, align: usize) -> *mut c_void = new(size, align);
+    _ZnwmRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, PLAIN);
+    _ZnamRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, PLAIN);
+    _ZnwmSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, align);
+    _ZnamSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, align);
+
+    _ZdlPv(block: *mut c_void) = raw::free(block.cast());
+    _ZdaPv(block: *mut c_void) = raw::free(block.cast());
+    _ZdlPvm(block: *mut c_void, _size: usize) = raw::free(block.cast());
+    _ZdaPvm(block: *mut c_void, _size: usize) = raw::free(block.cast());
+    _ZdlPvSt11align_val_t(block: *mut c_void, _align: usize) = raw::free(block.cast());
+    _ZdaPvSt11align_val_t(block: *mut c_void, _align: usize) = raw::free(block.cast());
+    _ZdlPvmSt11align_val_t(block: *mut c_void, _size: usize, _align: usize) = raw::free(block.cast());
+    _ZdaPvmSt11align_val_t(block: *mut c_void, _size: usize, _align: usize) = raw::free(block.cast());
+    _ZdlPvRKSt9nothrow_t(block: *mut c_void, _tag: Nothrow) = raw::free(block.cast());
+    _ZdaPvRKSt9nothrow_t(block: *mut c_void, _tag: Nothrow) = raw::free(block.cast());
+    _ZdlPvSt11align_val_tRKSt9nothrow_t(block: *mut c_void, _align: usize, _tag: Nothrow) = raw::free(block.cast());
+    _ZdaPvSt11align_val_tRKSt9nothrow_t(block: *mut c_void, _align: usize, _tag: Nothrow) = raw::free(block.cast());
+}

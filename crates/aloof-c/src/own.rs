@@ -1,0 +1,75 @@
+//! The functions of `include/aloof.h`: the allocator under its own names, whatever `malloc` the process uses.
+
+use crate::c::{aligned, resize};
+use crate::refuse;
+use crate::stats::{Totals, gather};
+use crate::text::VERSION;
+use core::ffi::{c_char, c_int, c_void};
+use core_aloof::raw;
+use libc::ENOMEM;
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aloof_malloc(size: usize) -> *mut c_void {
+    // SAFETY: any size will do.
+    unsafe { raw::malloc(size).cast() }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aloof_calloc(count: usize, size: usize) -> *mut c_void {
+    match count.checked_mul(size) {
+        // SAFETY: any size will do.
+        Some(total) => unsafe { raw::malloc_zeroed(total).cast() },
+        None => refuse(ENOMEM),
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aloof_realloc(block: *mut c_void, size: usize) -> *mut c_void {
+    // SAFETY: the caller's duty is realloc's.
+    unsafe { resize(block, size) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aloof_aligned_alloc(align: usize, size: usize) -> *mut c_void {
+    aligned(size, align)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aloof_free(block: *mut c_void) {
+    // SAFETY: the caller's duty is free's.
+    unsafe { raw::free(block.cast()) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aloof_usable_size(block: *const c_void) -> usize {
+    if block.is_null() {
+        return 0;
+    }
+    // SAFETY: the caller passes a live block.
+    unsafe { raw::usable_size(block.cast()) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn aloof_purge() -> c_int {
+    c_int::from(raw::purge())
+}
+
+/// Fills as much of the struct as the caller's header knew of; returns the size of the whole.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aloof_stats(out: *mut c_void, size: usize) -> usize {
+    let totals = gather();
+    let known = size_of::<Totals>();
+    // SAFETY: the caller passes `size` writable bytes, and no more than the struct holds are copied.
+    unsafe { core::ptr::copy_nonoverlapping((&raw const totals).cast::<u8>(), out.cast(), size.min(known)) };
+    known
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn aloof_print_stats() {
+    raw::print_stats();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn aloof_version() -> *const c_char {
+    VERSION.as_ptr()
+}

@@ -1,0 +1,66 @@
+//! The hot paths. One screen: what is not served here goes to a function named `_slow`.
+
+use crate::heap::Front;
+use crate::num::class::{CLASSES, MAGAZINE_BYTES, SizeClass};
+use crate::num::size::*;
+use crate::sync::Ordering;
+use crate::thread::front;
+
+/// Takes the newest block of a class's magazine; 0 if it is empty.
+#[inline(always)]
+pub fn pop(front: &Front, class: SizeClass) -> usize {
+    let hot = &front.hot[class.index()];
+    let newest = hot.get().wrapping_sub(1);
+    // SAFETY: below the top lies a block or the sentinel 0.
+    let addr = unsafe { newest.read() };
+    if addr != 0 {
+        hot.set(newest);
+    }
+    addr
+}
+
+/// malloc.
+#[inline(always)]
+pub fn malloc(size: usize) -> *mut u8 {
+    if size > SMALL_MAX {
+        return super::route::large_slow(size);
+    }
+    let class = SizeClass::of(size);
+    let addr = pop(front(), class);
+    if addr == 0 {
+        return super::route::small_slow(class);
+    }
+    core::ptr::with_exposed_provenance_mut(addr)
+}
+
+/// free.
+///
+/// # Safety
+/// As for [`super::raw::free`].
+#[inline(always)]
+pub unsafe fn free(block: *mut u8) {
+    let front = front();
+    let addr = block.expose_provenance();
+    let chunk = addr.wrapping_sub(front.base.get()) >> CHUNK_SHIFT;
+    // Addresses outside partition 0 (null among them) are looked up in the entry after the last: no tag.
+    let chunk = core::hint::select_unpredictable(chunk < CHUNKS, chunk, CHUNKS);
+    // SAFETY: the table has CHUNKS + 1 readable entries.
+    let tag = unsafe { (*front.tags.get().wrapping_add(chunk)).load(Ordering::Relaxed) };
+    let class = tag ^ front.tag.get();
+    if class >= CLASSES as u32 {
+        return super::route::free_slow(addr);
+    }
+    let hot = &front.hot[class as usize];
+    let top = hot.get();
+    if top.addr().is_multiple_of(MAGAZINE_BYTES) {
+        return super::route::push_slow(SizeClass(class as u8), addr);
+    }
+    // SAFETY: a top that is not at the end has a free place at it, and a block or the sentinel below.
+    unsafe {
+        if top.wrapping_sub(1).read() == addr {
+            return super::route::push_slow(SizeClass(class as u8), addr);
+        }
+        top.write(addr);
+    }
+    hot.set(top.wrapping_add(1));
+}

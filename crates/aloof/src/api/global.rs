@@ -1,0 +1,87 @@
+//! Rust's door.
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr;
+
+use super::{fast, raw, route};
+use crate::num::class::SizeClass;
+use crate::num::size::*;
+use crate::thread::front;
+
+/// The allocator, for `#[global_allocator]`:
+///
+/// ```
+/// #[global_allocator]
+/// static GLOBAL: aloof::Aloof = aloof::Aloof;
+/// # fn main() { assert_eq!(vec![1; 1000].iter().sum::<i32>(), 1000) }
+/// ```
+///
+/// A layout known at compile time is resolved at compile time: the call becomes a handful of
+/// instructions in place.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Aloof;
+
+/// The class of a layout that pools serve; the same for alloc, dealloc and realloc.
+#[inline(always)]
+fn class_of(layout: Layout) -> Option<SizeClass> {
+    let (size, align) = (layout.size(), layout.align());
+    if size > SMALL_MAX {
+        None
+    } else if align <= 8 {
+        Some(SizeClass::of_align_8(size))
+    } else if align <= MIN_ALIGN {
+        Some(SizeClass::of(size.max(align)))
+    } else {
+        None
+    }
+}
+
+// SAFETY: blocks are at least as large and as aligned as asked, live until freed, and never overlap.
+unsafe impl GlobalAlloc for Aloof {
+    #[inline(always)]
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some(class) = class_of(layout) else {
+            // SAFETY: a layout's alignment is a power of two.
+            return unsafe { raw::malloc_aligned(layout.size(), layout.align()) };
+        };
+        let addr = fast::pop(front(), class);
+        if addr == 0 {
+            return route::small_slow(class);
+        }
+        ptr::with_exposed_provenance_mut(addr)
+    }
+
+    #[inline(always)]
+    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
+        // SAFETY: the caller's promise.
+        unsafe { fast::free(block) }
+    }
+
+    #[inline(always)]
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: a layout's alignment is a power of two.
+        unsafe { raw::malloc_aligned_zeroed(layout.size(), layout.align()) }
+    }
+
+    #[inline(always)]
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: a layout of the new size with the same alignment is valid, by the caller's promise.
+        let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+        if let (Some(old), Some(new)) = (class_of(layout), class_of(new)) {
+            if old == new {
+                return block;
+            }
+            // SAFETY: the caller's promise; both blocks have the bytes copied.
+            return unsafe {
+                let to = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+                if !to.is_null() {
+                    ptr::copy_nonoverlapping(block, to, layout.size().min(new_size));
+                    self.dealloc(block, layout);
+                }
+                to
+            };
+        }
+        // SAFETY: the caller's promise.
+        unsafe { raw::realloc_aligned(block, new_size, layout.align()) }
+    }
+}

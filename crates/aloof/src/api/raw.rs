@@ -1,0 +1,182 @@
+//! The allocator as plain functions, for a C door or for direct use.
+//!
+//! All are thread-safe, callable at any time in the life of a thread, from constructors, destructors,
+//! exit handlers and in the child of a fork, but not from signal handlers. A refused request returns null
+//! and sets errno to ENOMEM; nothing else touches errno. A pointer that is not the start of a live block
+//! ends the process with one line on stderr: at the call, or, for a small block freed by its own
+//! thread, when the thread's cache is next flushed, at the latest when the thread or the process ends.
+
+use core::ptr;
+
+use super::{fast, resize, route};
+use crate::heap::tally::Tier;
+use crate::heap::{Place, locate};
+use crate::num::class::SizeClass;
+use crate::num::size::*;
+use crate::stats::Stats;
+use crate::thread::{front, with_heap};
+
+/// A block of at least `size` bytes, aligned to 16, or to 8 if `size` is at most 8. Constant time up to 32 KiB.
+/// `malloc(0)` is a block of its own.
+///
+/// # Safety
+/// None beyond the caller's use of the block; unsafe as the counterpart of [`free`].
+#[inline(always)]
+pub unsafe fn malloc(size: usize) -> *mut u8 {
+    fast::malloc(size)
+}
+
+/// The same, all zeros. Memory that was never used is known to be zero and not cleared again.
+///
+/// # Safety
+/// As for [`malloc`].
+#[inline]
+pub unsafe fn malloc_zeroed(size: usize) -> *mut u8 {
+    if size > SMALL_MAX {
+        // SAFETY: the block has `size` bytes.
+        return unsafe { zeroed(route::allocate(size, MIN_ALIGN), size) };
+    }
+    let class = SizeClass::of(size);
+    let addr = fast::pop(front(), class);
+    if addr == 0 {
+        // SAFETY: as above.
+        return unsafe { zeroed(route::allocate(class.size(), MIN_ALIGN.min(class.size())), size) };
+    }
+    let block = ptr::with_exposed_provenance_mut::<u8>(addr);
+    // SAFETY: the block has `size` bytes.
+    unsafe { block.write_bytes(0, size) };
+    block
+}
+
+/// # Safety
+/// A block must have at least `size` bytes.
+unsafe fn zeroed(block: Option<crate::direct::Block>, size: usize) -> *mut u8 {
+    let at = route::pointer(block);
+    if block.is_some_and(|b| !b.zeroed) {
+        // SAFETY: the caller's promise.
+        unsafe { at.write_bytes(0, size) };
+    }
+    at
+}
+
+/// A block of at least `size` bytes aligned to `align`, a power of two.
+///
+/// # Safety
+/// `align` is a power of two.
+#[inline]
+pub unsafe fn malloc_aligned(size: usize, align: usize) -> *mut u8 {
+    if align <= MIN_ALIGN && size >= align {
+        return fast::malloc(size);
+    }
+    aligned_slow(size, align)
+}
+
+#[inline(never)]
+fn aligned_slow(size: usize, align: usize) -> *mut u8 {
+    if let Some(class) = SizeClass::of_aligned(size.max(1), align) {
+        let addr = fast::pop(front(), class);
+        if addr != 0 {
+            return ptr::with_exposed_provenance_mut(addr);
+        }
+    }
+    route::pointer(route::allocate(size, align))
+}
+
+/// The same as [`malloc_aligned`], all zeros.
+///
+/// # Safety
+/// `align` is a power of two.
+pub unsafe fn malloc_aligned_zeroed(size: usize, align: usize) -> *mut u8 {
+    if align <= MIN_ALIGN && size >= align {
+        // SAFETY: as for this function.
+        return unsafe { malloc_zeroed(size) };
+    }
+    // SAFETY: the block has `size` bytes.
+    unsafe { zeroed(route::allocate(size, align), size) }
+}
+
+/// Frees a block; null is ignored. Constant time amortised. Any thread may free any block.
+///
+/// # Safety
+/// `block` is null or the start of a live block of this allocator that nobody uses any more.
+#[inline(always)]
+pub unsafe fn free(block: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe { fast::free(block) }
+}
+
+/// Makes a block hold `size` bytes, where it is or elsewhere; its content is kept up to the smaller size.
+/// Null (the block stays as it was) if refused. A null `block` is [`malloc`]; size 0 is size 1.
+///
+/// # Safety
+/// As for [`free`], and the returned block replaces `block`.
+#[inline]
+pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
+    if block.is_null() {
+        // SAFETY: no preconditions.
+        return unsafe { malloc(size) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { realloc_aligned(block, size, MIN_ALIGN) }
+}
+
+/// [`realloc`] of a block that was aligned to `align` and stays so; `block` is not null.
+///
+/// # Safety
+/// As for [`realloc`]; `align` is a power of two.
+pub unsafe fn realloc_aligned(block: *mut u8, size: usize, align: usize) -> *mut u8 {
+    let size = size.max(1);
+    let addr = block.expose_provenance();
+    let have = resize::usable("realloc", addr);
+    if resize::in_place(addr, have, size) {
+        return block;
+    }
+    // SAFETY: both blocks have the bytes copied, and do not overlap as both are live.
+    unsafe {
+        let new = malloc_aligned(size, if size < align { align.min(MIN_ALIGN) } else { align });
+        if !new.is_null() {
+            ptr::copy_nonoverlapping(block, new, have.min(size));
+            free(block);
+        }
+        new
+    }
+}
+
+/// Bytes that may be used of the block, at least those asked for.
+///
+/// # Safety
+/// `block` is null (0 bytes) or the start of a live block.
+pub unsafe fn usable_size(block: *const u8) -> usize {
+    if block.is_null() { 0 } else { resize::usable("malloc_usable_size", block.expose_provenance()) }
+}
+
+/// Which tier serves the block: `"pool"`, `"chunk"`, `"run"`, `"direct"` or `"huge"`; none if no block is there.
+pub fn tier_of(block: *const u8) -> Option<Tier> {
+    Some(match locate(block.expose_provenance()).ok()? {
+        Place::Pool(..) => Tier::Pool,
+        Place::Chunk(..) => Tier::Chunk,
+        Place::Run(..) => Tier::Run,
+        Place::Direct(_) => Tier::Direct,
+        Place::Huge(_) => Tier::Huge,
+    })
+}
+
+/// Gives free memory back to the OS now: the calling thread's caches and all free sub-regions. True if
+/// some went back.
+pub fn purge() -> bool {
+    with_heap(|heap| {
+        heap.flush_all();
+        heap.read_mail();
+    });
+    crate::partition::purge() > 0
+}
+
+/// Figures of the process.
+pub fn stats() -> Stats {
+    Stats::now(crate::thread::age_ns())
+}
+
+/// Prints the figures on stderr.
+pub fn print_stats() {
+    stats().print(2);
+}

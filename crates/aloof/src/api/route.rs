@@ -1,0 +1,215 @@
+//! Which tier serves a request, and the ways to it.
+//!
+//! | request | served by |
+//! |---|---|
+//! | up to 32 KiB, aligned to at most that | pools |
+//! | up to 4 MiB, power of two | chunks of an arena |
+//! | up to 256 MiB, other sizes | runs |
+//! | up to 256 MiB, power of two | one sub-region |
+//! | up to 8 GiB | sub-regions, the size rounded up to a power of two |
+//! | more | the OS |
+//!
+//! An alignment above what a tier gives makes the size a power of two. If a tier is refused memory the
+//! next that can serve the size is asked: smaller partitions, then a mapping of its own.
+
+use crate::direct::{self, Block, huge};
+use crate::heap::tally::{Tier, count_shared};
+use crate::num::class::SizeClass;
+use crate::num::ids::PartitionId;
+use crate::num::size::*;
+use crate::os::linux::set_errno_no_memory;
+use crate::space;
+use crate::thread::with_heap;
+
+/// What serves a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Route {
+    /// A pool of this class.
+    Pool(SizeClass),
+    /// `2^p` chunks of 64 KiB.
+    Chunk(PartitionId),
+    /// Units of a run arena of this partition.
+    Run(PartitionId),
+    /// Sub-regions of this partition, the size rounded up to this.
+    Direct(PartitionId, usize),
+    /// A mapping.
+    Huge,
+}
+
+/// Units that a run arena has for a block at least: the smaller the block, the less its last unit is wasted.
+const RUN_SHARE_SHIFT: u32 = 3;
+
+/// The route of a request of `size` >= 1 bytes, aligned to `align` (a power of two).
+pub fn route(size: usize, align: usize) -> Route {
+    if let Some(class) = SizeClass::of_aligned(size, align) {
+        return Route::Pool(class);
+    }
+    let irregular = !size.is_power_of_two() && align <= 1 << UNIT_SHIFT && size > SMALL_MAX;
+    if irregular && size <= RUN_MAX {
+        let fits = |p: &PartitionId| size <= p.subregion() >> RUN_SHARE_SHIFT;
+        return Route::Run(PartitionId::all().find(fits).unwrap_or(PartitionId(PARTITIONS as u8 - 1)));
+    }
+    if size > DIRECT_MAX || align > PartitionId(PARTITIONS as u8 - 1).subregion() {
+        return Route::Huge;
+    }
+    let size = size.max(align).next_power_of_two().max(CHUNK);
+    if size <= CHUNK_MAX {
+        Route::Chunk(PartitionId((size.ilog2() - CHUNK_SHIFT) as u8))
+    } else {
+        let p = (size.ilog2() - SUBREGION_SHIFT).min(PARTITIONS as u32 - 1);
+        Route::Direct(PartitionId(p as u8), size)
+    }
+}
+
+/// A block of at least `size` bytes aligned to `align`, by its route or, where that is refused, another.
+fn take(size: usize, align: usize) -> Option<Block> {
+    match route(size, align) {
+        Route::Pool(class) => with_heap(|heap| heap.take_small(class))
+            .flatten()
+            .map(|small| Block { addr: small.addr, bytes: class.size(), zeroed: small.zeroed }),
+        Route::Chunk(p) => take_chunks(p).or_else(|| take_huge(size, align)),
+        Route::Run(p) => take_run(p, size).or_else(|| take_huge(size, align)),
+        Route::Direct(p, rounded) => take_direct(p, size, rounded, align).or_else(|| take_huge(size, align)),
+        Route::Huge => take_huge(size, align),
+    }
+}
+
+fn take_chunks(p: PartitionId) -> Option<Block> {
+    let own = |p: PartitionId, n| with_heap(|heap| heap.take_chunk_block(p, n)).flatten();
+    let whole = || if space::is_narrow() { None } else { own(p, 1) };
+    // Without the partition, as many chunks of the first.
+    whole().or_else(|| if p.0 == 0 && !space::is_narrow() { None } else { own(PartitionId(0), 1 << p.0) })
+}
+
+fn take_run(p: PartitionId, size: usize) -> Option<Block> {
+    let in_partition = |p: PartitionId| with_heap(|heap| heap.take_run_block(p, size)).flatten();
+    // Smaller partitions need less memory to be committed at once.
+    let runs = (0..=p.0).rev().map(PartitionId).filter(|q| size <= q.subregion() && (q.0 == 0 || !space::is_narrow()));
+    runs.into_iter().find_map(in_partition).or_else(|| {
+        // What does not fit a sub-region of a narrow space takes several.
+        let piece = space::is_narrow() && size > PartitionId(0).subregion();
+        if piece { counted(direct::take(PartitionId(0), size)) } else { None }
+    })
+}
+
+fn take_direct(p: PartitionId, size: usize, rounded: usize, align: usize) -> Option<Block> {
+    if !space::is_narrow() {
+        return counted(direct::take(p, rounded));
+    }
+    let first = PartitionId(0);
+    if size > RUN_MAX || align > first.subregion() { None } else { counted(direct::take(first, size)) }
+}
+
+fn counted(block: Option<Block>) -> Option<Block> {
+    if let Some(block) = block {
+        count_shared(Tier::Direct, 1, block.bytes as i64);
+    }
+    block
+}
+
+fn take_huge(size: usize, align: usize) -> Option<Block> {
+    if !crate::thread::begin() {
+        return None;
+    }
+    let block = huge::take(size, align)?;
+    count_shared(Tier::Huge, 1, block.bytes as i64);
+    Some(block)
+}
+
+/// A block of at least `size` bytes aligned to `align`; None, with errno set, if it is refused.
+pub fn allocate(size: usize, align: usize) -> Option<Block> {
+    let size = size.max(1);
+    let block = if size > REQUEST_MAX || align > REQUEST_MAX { None } else { take(size, align) };
+    if block.is_none() {
+        set_errno_no_memory();
+    }
+    block
+}
+
+/// The address of a block, null if there is none.
+pub fn pointer(block: Option<Block>) -> *mut u8 {
+    block.map_or(core::ptr::null_mut(), |b| core::ptr::with_exposed_provenance_mut(b.addr))
+}
+
+/// malloc when the magazine is empty.
+#[cold]
+#[inline(never)]
+pub fn small_slow(class: SizeClass) -> *mut u8 {
+    match with_heap(|heap| heap.take_small(class)).flatten() {
+        Some(small) => core::ptr::with_exposed_provenance_mut(small.addr),
+        None => {
+            set_errno_no_memory();
+            core::ptr::null_mut()
+        }
+    }
+}
+
+/// malloc of what no pool serves.
+#[cold]
+#[inline(never)]
+pub fn large_slow(size: usize) -> *mut u8 {
+    pointer(allocate(size, MIN_ALIGN))
+}
+
+/// free of what the hot path does not know.
+#[cold]
+#[inline(never)]
+pub fn free_slow(addr: usize) {
+    if addr == 0 {
+        return;
+    }
+    // Without memory for a heap there was none for the block either, unless it came from another thread;
+    // it is lost then, which is better than a lost process.
+    with_heap(|heap| heap.free(addr));
+}
+
+/// free of an own small block when its magazine is full, or when it lies on top already.
+#[cold]
+#[inline(never)]
+pub fn push_slow(class: SizeClass, addr: usize) {
+    with_heap(|heap| heap.push_slow(class, addr));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn p(i: u8) -> PartitionId {
+        PartitionId(i)
+    }
+
+    #[test]
+    fn requests_go_the_way_of_the_table() {
+        const K: usize = 1 << 10;
+        const M: usize = 1 << 20;
+        const G: usize = 1 << 30;
+        let cases: &[(usize, usize, Route)] = &[
+            (1, 1, Route::Pool(SizeClass(0))),
+            (24, 8, Route::Pool(SizeClass(2))),
+            (24, 16, Route::Pool(SizeClass(3))),
+            (32 * K, 16, Route::Pool(SizeClass(79))),
+            (100, 4096, Route::Pool(SizeClass::of(4096))),
+            (32 * K + 1, 16, Route::Run(p(0))),
+            (64 * K, 16, Route::Chunk(p(0))),
+            (128 * K, 16, Route::Chunk(p(1))),
+            (100_000, 4096, Route::Run(p(0))),
+            (100_000, 8192, Route::Chunk(p(1))),
+            (16, 64 * K, Route::Chunk(p(0))),
+            (4 * M, 16, Route::Chunk(p(6))),
+            (4 * M - 1, 16, Route::Run(p(3))),
+            (4 * M + 1, 16, Route::Run(p(4))),
+            (8 * M, 16, Route::Direct(p(1), 8 * M)),
+            (256 * M, 16, Route::Direct(p(6), 256 * M)),
+            (256 * M - 1, 16, Route::Run(p(8))),
+            (256 * M + 1, 16, Route::Direct(p(7), 512 * M)),
+            (8 * G, 16, Route::Direct(p(8), 8 * G)),
+            (8 * G + 1, 16, Route::Huge),
+            (1, G, Route::Direct(p(8), G)),
+            (1, 2 * G, Route::Huge),
+            (3 * M, 16 * M, Route::Direct(p(2), 16 * M)),
+        ];
+        for &(size, align, expected) in cases {
+            assert_eq!(route(size, align), expected, "{size} aligned to {align}");
+        }
+    }
+}

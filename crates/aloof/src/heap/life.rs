@@ -1,0 +1,196 @@
+//! Opening, freeing by address, ending and adopting.
+
+use super::magazine::block_fault;
+use super::medium::close;
+use super::registry;
+use super::{Heap, collect::Heaps};
+use crate::arena;
+use crate::direct::{self, huge};
+use crate::num::class::{CLASSES, SizeClass};
+use crate::num::ids::*;
+use crate::num::size::*;
+use crate::os::message::fault;
+use crate::partition;
+use crate::pool::{Fault, Pool, Stock};
+use crate::remote;
+use crate::run;
+use crate::space;
+use crate::sub::{Kind, SubRegion};
+use crate::sync::Ordering;
+
+use super::tally::{self, Tier};
+
+/// Where a live block lies, found from its address.
+#[derive(Clone, Copy)]
+pub enum Place {
+    /// A block of a pool, whose tag is this.
+    Pool(PoolId, u32),
+    /// A block of `n` chunks from chunk `at` on.
+    Chunk(SubRegionId, u32, u32),
+    /// A block of units from `at` on.
+    Run(SubRegionId, u32),
+    /// A piece of sub-regions.
+    Direct(SubRegionId),
+    /// A mapping of so many bytes.
+    Huge(usize),
+}
+
+/// Finds the block that starts at `addr`; where it is a pool's, the caller checks that a block starts there.
+pub fn locate(addr: usize) -> Result<Place, &'static str> {
+    const FOREIGN: &str = "not a block of this allocator";
+    const INTERIOR: &str = "not the start of a block";
+    const DEAD: &str = "no live block here: freed already, or not the start of one";
+    let offset = addr.wrapping_sub(space::base());
+    let Some((id, sub)) = SubRegion::at(offset) else {
+        return huge::bytes(addr).map(Place::Huge).ok_or(FOREIGN);
+    };
+    let p = id.partition();
+    let within = offset - id.offset();
+    match sub.kind() {
+        Kind::Free => Err(DEAD),
+        Kind::Direct => if within == 0 { Ok(Place::Direct(id)) } else { Err(INTERIOR) },
+        Kind::Runs => {
+            let at = (within >> p.unit_shift()) as u32;
+            let aligned = within & ((1 << p.unit_shift()) - 1) == 0;
+            if aligned && run::is_start(sub, at) { Ok(Place::Run(id, at)) } else { Err(DEAD) }
+        }
+        Kind::Arena => {
+            if p.0 == 0 {
+                let chunk = ChunkId::at(offset);
+                let tag = space::tag(chunk).load(Ordering::Relaxed);
+                if tag != 0 {
+                    return Ok(Place::Pool(Pool::of_chunk(chunk).0, tag));
+                }
+            }
+            let at = (within >> p.chunk_shift()) as u32;
+            let aligned = within & ((1 << p.chunk_shift()) - 1) == 0;
+            match arena::block_chunks(sub, at) {
+                Some(n) if aligned => Ok(Place::Chunk(id, at, n)),
+                _ => Err(DEAD),
+            }
+        }
+    }
+}
+
+/// Frees a block that no heap owns; ends the process if another thread was faster.
+fn free_shared(addr: usize, tier: Tier, freed: Option<usize>) {
+    let Some(bytes) = freed else { block_fault(addr, Fault::DoubleFree) };
+    tally::count_shared(tier, -1, -(bytes as i64));
+}
+
+impl Heap {
+    /// Frees any block: the way of all frees that the hot path does not serve.
+    pub fn free(&self, addr: usize) {
+        let me = self.id();
+        match locate(addr) {
+            Err(why) => fault("free", addr, why),
+            Ok(Place::Pool(_, tag)) if tag >> 8 == me.0 => self.push_slow(SizeClass(tag as u8), addr),
+            Ok(Place::Pool(..)) => self.send(addr),
+            Ok(Place::Chunk(id, at, n)) if SubRegion::of(id).owner() == me => self.give_chunk_block(id, at, n),
+            Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
+            Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => self.give_run_block(id, at),
+            Ok(Place::Run(id, at)) => self.post_run_block(id, at, addr),
+            Ok(Place::Direct(id)) => free_shared(addr, Tier::Direct, direct::give(id, SubRegion::of(id))),
+            Ok(Place::Huge(_)) => free_shared(addr, Tier::Huge, huge::give(addr)),
+        }
+    }
+
+    /// Makes a record an empty heap.
+    pub(super) fn open(&self, id: HeapId) {
+        self.front.base.set(space::base());
+        self.front.tags.set(space::tags().cast_mut());
+        self.front.tag.set(id.0 << 8);
+        self.front.id.set(id.0);
+        self.forget_magazines();
+        for c in 0..CLASSES {
+            self.slots[c].bits.set(0);
+        }
+        self.forget_owned();
+        self.outbox_len.set(0);
+        self.outbox_bytes.set(0);
+        self.exit_rounds.set(0);
+        self.shared().inbox.open();
+    }
+
+    fn forget_owned(&self) {
+        self.bins.iter().for_each(super::Bin::clear);
+        self.arenas.iter().chain(&self.runs).for_each(crate::sub::Shelf::clear);
+    }
+
+    /// Ends the heap: flushes the caches, releases what is empty, orphans the rest, recycles the record.
+    pub fn retire(&self) {
+        self.flush_all();
+        self.post_outbox(false);
+        // From here on nobody lists a node with us; what is listed is unlisted.
+        let first = self.shared().inbox.close();
+        remote::unlist(&Heaps, self.id().0, first, |_| ());
+        for p in 0..PARTITIONS {
+            while let Some(id) = self.arenas[p].any() {
+                self.arenas[p].remove(id);
+                self.orphan_arena(id);
+            }
+            while let Some(id) = self.runs[p].any() {
+                self.runs[p].remove(id);
+                let sub = SubRegion::of(id);
+                self.collect_sub(id, sub);
+                give_up(id, sub, run::is_empty(sub));
+            }
+        }
+        self.forget_owned();
+        self.report_all();
+        registry::release(self.id());
+    }
+
+    /// Releases or orphans an arena that is off its shelf.
+    fn orphan_arena(&self, id: SubRegionId) {
+        let sub = SubRegion::of(id);
+        self.collect_sub(id, sub);
+        if id.partition().0 == 0 {
+            Heap::each_pool(id, sub, |pool_id| {
+                let pool = Pool::of(pool_id);
+                self.collect_pool(pool_id);
+                pool.set_listed(Stock::Consumed);
+                if pool.is_empty() && Pool::remote(pool_id).is_quiet(pool.collected.get()) {
+                    Heap::tag(pool_id, 0);
+                    let (at, n) = (pool.chunk().bit(), pool.class().info().chunks.into());
+                    Pool::dissolve(pool_id);
+                    arena::give(sub, crate::num::bits::run(at, n));
+                } else {
+                    Heap::tag(pool_id, HeapId::ORPHAN_TAG.0 << 8 | u32::from(pool.class().0));
+                }
+            });
+        }
+        give_up(id, sub, arena::is_empty(sub));
+    }
+
+    /// Takes over a sub-region that the caller adopted: its owner's state is derived from the bits alone.
+    pub(super) fn adopt(&self, id: SubRegionId) {
+        let sub = SubRegion::of(id);
+        sub.set_owner(self.id());
+        self.collect_sub(id, sub);
+        if sub.kind() == Kind::Runs {
+            self.runs[id.partition().0 as usize].insert(id, run::longest(sub));
+            return;
+        }
+        self.arenas[id.partition().0 as usize].insert(id, arena::longest(sub));
+        if id.partition().0 == 0 {
+            Heap::each_pool(id, sub, |pool_id| {
+                let pool = Pool::of(pool_id);
+                Heap::tag(pool_id, self.tag_of(pool.class()));
+                pool.set_listed(Stock::Consumed);
+                self.collect_pool(pool_id);
+                self.restock(pool_id);
+            });
+        }
+    }
+}
+
+/// Releases a sub-region that is on no shelf, or leaves it to whoever adopts it.
+fn give_up(id: SubRegionId, sub: &SubRegion, empty: bool) {
+    if empty && sub.remote.is_quiet(sub.collected.get()) {
+        close(id, sub);
+        return;
+    }
+    sub.set_owner(HeapId::NONE);
+    partition::abandon(id);
+}

@@ -1,0 +1,171 @@
+//! Magazines: per class, the addresses of blocks freed last, newest on top (Bonwick and Adams, 2001).
+//!
+//! ```text
+//!   ... | unused | 0 | oldest | ... | newest |  free places  |
+//!                  ^ sentinel               ^ top            ^ end, aligned to 512: full when top is here
+//! ```
+//! `malloc` reads `top[-1]` and finds 0 when the magazine is empty; `free` sees that it is full by the
+//! alignment of `top`. A class without a magazine has its top at [`EMPTY_MAGAZINE`], which is both.
+
+use super::{Heap, MAGAZINES};
+use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_SLOTS, SizeClass};
+use crate::num::ids::*;
+use crate::os::message::fault;
+use crate::pool::{Fault, Pool};
+use crate::sync::OwnedSize;
+
+/// A sentinel and an aligned end, for all classes of all heaps; never written.
+#[repr(align(512))]
+pub struct EmptyMagazine([OwnedSize; 2 * MAGAZINE_SLOTS]);
+
+static EMPTY: EmptyMagazine = EmptyMagazine([const { OwnedSize::new(0) }; 2 * MAGAZINE_SLOTS]);
+
+/// Top of a magazine that is empty and full.
+pub const EMPTY_MAGAZINE: *mut usize = (&raw const EMPTY).cast_mut().cast::<usize>().wrapping_add(MAGAZINE_SLOTS);
+
+const _: () = assert!(align_of::<EmptyMagazine>() == MAGAZINE_BYTES);
+
+/// Tells the program of its fault and ends it.
+#[cold]
+pub(super) fn block_fault(addr: usize, why: Fault) -> ! {
+    let what = match why {
+        Fault::Interior => "not the start of a block",
+        Fault::DoubleFree => "double free: the block is free already",
+    };
+    fault("free", addr, what)
+}
+
+impl Heap {
+    /// End of the magazine's buffer.
+    fn magazine_end(&self, class: SizeClass) -> *mut usize {
+        let record = core::ptr::from_ref(self).cast::<u8>().cast_mut();
+        record.wrapping_add(MAGAZINES + (class.index() + 1) * MAGAZINE_BYTES).cast()
+    }
+
+    /// Place of the oldest block.
+    fn magazine_bottom(&self, class: SizeClass) -> *mut usize {
+        self.magazine_end(class).wrapping_sub(class.info().magazine.into())
+    }
+
+    /// Blocks in the magazine.
+    fn magazine_len(&self, class: SizeClass) -> usize {
+        let top = self.front.hot[class.index()].get();
+        if top == EMPTY_MAGAZINE { 0 } else { (top.addr() - self.magazine_bottom(class).addr()) / 8 }
+    }
+
+    /// Frees a block of an own pool when its magazine has no place: it has none yet, or it is full.
+    #[cold]
+    #[inline(never)]
+    pub fn push_slow(&self, class: SizeClass, addr: usize) {
+        let hot = &self.front.hot[class.index()];
+        if hot.get() == EMPTY_MAGAZINE {
+            let bottom = self.magazine_bottom(class);
+            // SAFETY: the place below the bottom lies in the record's buffer of this class.
+            unsafe { bottom.wrapping_sub(1).write(0) };
+            hot.set(bottom);
+        } else if hot.get() == self.magazine_end(class) {
+            self.check_newest(hot.get(), addr);
+            self.flush(class, (self.magazine_len(class) / 2).max(1));
+        }
+        let top = hot.get();
+        self.check_newest(top, addr);
+        // SAFETY: the magazine has a free place at its top.
+        unsafe { top.write(addr) };
+        hot.set(top.wrapping_add(1));
+    }
+
+    fn check_newest(&self, top: *mut usize, addr: usize) {
+        // SAFETY: below the top lies a block or the sentinel.
+        if unsafe { top.wrapping_sub(1).read() } == addr {
+            block_fault(addr, Fault::DoubleFree);
+        }
+    }
+
+    /// Returns the oldest `n` blocks of a magazine to their pools.
+    fn flush(&self, class: SizeClass, n: usize) {
+        let hot = &self.front.hot[class.index()];
+        let bottom = self.magazine_bottom(class);
+        let len = self.magazine_len(class);
+        // SAFETY: `n` <= `len` entries from the bottom on are blocks.
+        unsafe {
+            let mut last = PoolId::NONE;
+            for i in 0..n {
+                self.give_block(bottom.wrapping_add(i).read(), &mut last);
+            }
+            if last.is_some() {
+                self.restock(last);
+            }
+            core::ptr::copy(bottom.wrapping_add(n), bottom, len - n);
+        }
+        hot.set(bottom.wrapping_add(len - n));
+        self.count_pool_blocks(class, -(n as i64));
+    }
+
+    /// Returns a block to its pool. `last` is the pool of the block before, which is restocked when
+    /// another comes.
+    #[inline]
+    fn give_block(&self, addr: usize, last: &mut PoolId) {
+        let offset = addr - self.base();
+        let (id, _) = Pool::of_chunk(ChunkId::at(offset));
+        if id != *last {
+            if last.is_some() {
+                self.restock(*last);
+            }
+            *last = id;
+        }
+        let pool = Pool::of(id);
+        let block = pool.block_at(offset).unwrap_or_else(|why| block_fault(addr, why));
+        let (w, mask) = (block / 64, 1u64 << (block % 64));
+        if self.slot_has(pool.class(), id, w, mask) {
+            block_fault(addr, Fault::DoubleFree);
+        }
+        pool.give(w, mask).unwrap_or_else(|why| block_fault(addr, why));
+    }
+
+    /// Returns all blocks of all magazines and slots: the heap ends, or the program does.
+    pub fn flush_all(&self) {
+        for class in SizeClass::all() {
+            let len = self.magazine_len(class);
+            if len > 0 {
+                self.flush(class, len);
+            }
+            self.return_slot(class);
+        }
+    }
+
+    /// Blocks and bytes in magazines and slots.
+    pub(super) fn cached(&self) -> (u64, u64) {
+        SizeClass::all().fold((0, 0), |(blocks, bytes), class| {
+            let n = self.magazine_len(class) as u64 + u64::from(self.slots[class.index()].bits.get().count_ones());
+            (blocks + n, bytes + n * class.size() as u64)
+        })
+    }
+
+    /// In the child of a fork: what a thread that is no more had in its caches goes back to the pools.
+    /// It may have been stopped anywhere, so a block may be met twice, and nothing is counted.
+    pub(super) fn spill_caches(&self) {
+        for class in SizeClass::all() {
+            let bottom = self.magazine_bottom(class);
+            let len = self.magazine_len(class).min(class.info().magazine.into());
+            for i in 0..len {
+                // SAFETY: entries of the buffer, below the top.
+                let offset = unsafe { bottom.wrapping_add(i).read() } - self.base();
+                let (id, _) = Pool::of_chunk(ChunkId::at(offset));
+                if let Ok(block) = Pool::of(id).block_at(offset) {
+                    Pool::of(id).give_again(block / 64, 1 << (block % 64));
+                }
+            }
+            let slot = &self.slots[class.index()];
+            if slot.bits.get() != 0 {
+                Pool::of(PoolId(slot.pool.get())).give_again(slot.word.get().into(), slot.bits.get());
+            }
+        }
+    }
+
+    /// Starts with no magazine for any class.
+    pub(super) fn forget_magazines(&self) {
+        for c in 0..CLASSES {
+            self.front.hot[c].set(EMPTY_MAGAZINE);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Blocks of chunks and of units: the owner's side.
+
+use super::Heap;
+use super::tally::Tier;
+use crate::arena::{self, Chunks};
+use crate::direct::Block;
+use crate::num::bits;
+use crate::num::ids::*;
+use crate::num::size::*;
+use crate::partition;
+use crate::run;
+use crate::space;
+use crate::sub::{Kind, SubRegion};
+
+/// Sub-regions of a level that may or may not fit: looked at before a new one is opened.
+const TRIES: usize = 4;
+/// Abandoned sub-regions adopted for one request before a new one is opened.
+const ADOPTIONS: usize = 4;
+
+impl Heap {
+    /// Takes `n` chunks of an own, an adopted or a new arena. `Some((_, None))` if `enough` says, after an
+    /// adoption, that none are needed any more.
+    pub(super) fn take_chunks(
+        &self,
+        p: PartitionId,
+        n: u32,
+        aligned: bool,
+        enough: impl Fn() -> bool,
+    ) -> Option<(SubRegionId, Option<Chunks>)> {
+        let shelf = &self.arenas[p.0 as usize];
+        let own = || {
+            shelf.candidates(n, TRIES).find_map(|id| {
+                let sub = SubRegion::of(id);
+                let chunks = arena::take(sub, n, aligned)?;
+                shelf.update(id, arena::longest(sub));
+                Some((id, Some(chunks)))
+            })
+        };
+        if let Some(found) = own() {
+            return Some(found);
+        }
+        for _ in 0..ADOPTIONS {
+            let Some(id) = partition::adopt_any(p) else { break };
+            self.adopt(id);
+            if enough() {
+                return Some((id, None));
+            }
+            if let Some(found) = own() {
+                return Some(found);
+            }
+        }
+        let piece = partition::acquire(p, 1)?;
+        arena::open(piece.first, self.id(), piece.zeroed);
+        partition::activate(piece.first);
+        shelf.insert(piece.first, FANOUT as u32);
+        own()
+    }
+
+    /// Gives chunks of an own arena back, and the arena if it is empty and not the last.
+    pub(super) fn give_chunks(&self, id: SubRegionId, mask: u64) {
+        let sub = SubRegion::of(id);
+        arena::give(sub, mask);
+        let shelf = &self.arenas[id.partition().0 as usize];
+        shelf.update(id, arena::longest(sub));
+        if arena::is_empty(sub) && shelf.another_empty(FANOUT as u32, id).is_some() {
+            self.close_if_quiet(id, sub);
+        }
+    }
+
+    /// Gives an empty sub-region back to its partition unless a freer is still at it.
+    pub(super) fn close_if_quiet(&self, id: SubRegionId, sub: &SubRegion) -> bool {
+        let quiet = sub.remote.is_quiet(sub.collected.get());
+        if quiet {
+            self.shelf(id, sub).remove(id);
+            close(id, sub);
+        }
+        quiet
+    }
+
+    pub(super) fn shelf(&self, id: SubRegionId, sub: &SubRegion) -> &crate::sub::Shelf {
+        let p = id.partition().0 as usize;
+        if sub.kind() == Kind::Runs { &self.runs[p] } else { &self.arenas[p] }
+    }
+
+    /// A block of `n` chunks of partition `p`, naturally aligned.
+    pub fn take_chunk_block(&self, p: PartitionId, n: u32) -> Option<Block> {
+        self.read_mail();
+        let (id, chunks) = self.take_chunks(p, n, true, || false)?;
+        let chunks = chunks?;
+        arena::start_block(SubRegion::of(id), chunks.at);
+        let bytes = (n as usize) << p.chunk_shift();
+        self.count(Tier::Chunk, 1, bytes as i64);
+        let addr = self.base() + id.offset() + ((chunks.at as usize) << p.chunk_shift());
+        Some(Block { addr, bytes, zeroed: chunks.zeroed })
+    }
+
+    /// A block of units of partition `p`.
+    pub fn take_run_block(&self, p: PartitionId, size: usize) -> Option<Block> {
+        self.read_mail();
+        let n = (size.div_ceil(1 << p.unit_shift())) as u32;
+        let shelf = &self.runs[p.0 as usize];
+        let own = || {
+            shelf.candidates(n, TRIES).find_map(|id| {
+                let sub = SubRegion::of(id);
+                let taken = run::take(sub, n)?;
+                shelf.update(id, run::longest(sub));
+                Some((id, taken))
+            })
+        };
+        let (id, taken) = own().or_else(|| {
+            for _ in 0..ADOPTIONS {
+                let Some(id) = partition::adopt_any(p) else { break };
+                self.adopt(id);
+                if let Some(found) = own() {
+                    return Some(found);
+                }
+            }
+            let piece = partition::acquire(p, 1)?;
+            run::open(piece.first, self.id(), piece.zeroed);
+            partition::activate(piece.first);
+            shelf.insert(piece.first, UNITS as u32);
+            own()
+        })?;
+        let bytes = (n as usize) << p.unit_shift();
+        self.count(Tier::Run, 1, bytes as i64);
+        let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
+        Some(Block { addr, bytes, zeroed: taken.zeroed })
+    }
+
+    /// Frees a chunk block of an own arena.
+    pub(super) fn give_chunk_block(&self, id: SubRegionId, at: u32, n: u32) {
+        self.count(Tier::Chunk, -1, -(i64::from(n) << id.partition().chunk_shift()));
+        self.give_chunks(id, bits::run(at, n));
+    }
+
+    /// Frees a run block of an own sub-region.
+    pub(super) fn give_run_block(&self, id: SubRegionId, at: u32) {
+        let (p, sub) = (id.partition(), SubRegion::of(id));
+        let n = run::give(sub, at);
+        self.count(Tier::Run, -1, -(i64::from(n) << p.unit_shift()));
+        let shelf = &self.runs[p.0 as usize];
+        shelf.update(id, run::longest(sub));
+        if run::is_empty(sub) && shelf.another_empty(UNITS as u32, id).is_some() {
+            self.close_if_quiet(id, sub);
+        }
+    }
+
+    /// Makes an own run block `size` bytes long where it is, if its neighbour allows; its new bytes.
+    pub fn resize_run_block(&self, id: SubRegionId, at: u32, size: usize) -> Option<usize> {
+        let (p, sub) = (id.partition(), SubRegion::of(id));
+        let n = size.div_ceil(1 << p.unit_shift());
+        let before = run::block_units(sub, at);
+        if n > UNITS || !run::resize(sub, at, n as u32) {
+            return None;
+        }
+        self.count(Tier::Run, 0, (n as i64 - i64::from(before)) << p.unit_shift());
+        self.runs[p.0 as usize].update(id, run::longest(sub));
+        Some(n << p.unit_shift())
+    }
+}
+
+/// Gives an empty, quiet sub-region that is on no shelf back to its partition.
+pub(super) fn close(id: SubRegionId, sub: &SubRegion) {
+    debug_assert!(space::is_ready(id.region()));
+    sub.set_owner(HeapId::NONE);
+    sub.set_kind(Kind::Free);
+    partition::release(id, 1);
+}

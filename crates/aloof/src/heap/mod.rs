@@ -1,0 +1,133 @@
+//! The thread heap: caches in front, pools, arenas and runs behind.
+//!
+//! A request comes down from `api`: magazine ([`magazine`]), slot and pools ([`small`]), chunks and runs
+//! ([`medium`]). Frees of other threads' blocks go through the outbox ([`outbox`]) and come back through the
+//! inbox ([`collect`]). [`life`] opens, ends and adopts. A heap is a record of 64 KiB that is recycled but
+//! never unmapped; all but the inbox and the link is its thread's alone.
+
+mod collect;
+mod fork;
+mod life;
+mod magazine;
+mod medium;
+mod outbox;
+mod registry;
+mod small;
+pub(crate) mod tally;
+
+use crate::num::class::{CLASSES, MAGAZINE_BYTES, SizeClass};
+use crate::num::ids::*;
+use crate::num::size::*;
+use crate::remote::Inbox;
+use crate::space;
+use crate::sub::Shelf;
+use crate::sync::{AtomicU32, Owned8, Owned32, Owned64, OwnedPtr, OwnedSize};
+
+pub(crate) use fork::orphan_all_but;
+pub(crate) use magazine::EMPTY_MAGAZINE;
+pub(crate) use life::{Place, locate};
+pub(crate) use registry::{acquire, counts};
+
+/// What the hot paths read: the head of every heap, and all there is of a heap that does not exist.
+#[repr(C)]
+pub struct Front {
+    /// Address of partition 0.
+    pub base: OwnedSize,
+    /// The table of tags.
+    pub tags: OwnedPtr<AtomicU32>,
+    /// `id << 8`: tag of a pool of this heap, less the class.
+    pub tag: Owned32,
+    /// The heap; one of [`EMPTY`] and [`DEAD`] if there is none.
+    pub id: Owned32,
+    /// Tops of the magazines: the newest block is at `top - 1`.
+    pub hot: [OwnedPtr<usize>; CLASSES],
+}
+
+/// No heap yet.
+pub const EMPTY: u32 = 0x00ff_ffff;
+/// The thread has ended its heap.
+pub const DEAD: u32 = 0x00ff_fffe;
+
+/// One word of a pool, being handed out.
+#[repr(C)]
+struct Slot {
+    /// Blocks left.
+    bits: Owned64,
+    /// Address of the word's first block.
+    base: OwnedSize,
+    pool: Owned32,
+    word: Owned8,
+    /// Whether the blocks read as zeros.
+    zeroed: Owned8,
+}
+
+/// Pools of a class that have something free.
+#[repr(C)]
+struct Bin {
+    /// With freed blocks: used first, in the order in which they got some.
+    freed_first: Owned32,
+    freed_last: Owned32,
+    /// With never-used blocks only.
+    fresh_first: Owned32,
+}
+
+/// Blocks of others that the outbox holds at most.
+const OUTBOX: usize = 64;
+
+/// The record.
+#[repr(C, align(64))]
+pub struct Heap {
+    /// See [`Front`].
+    pub front: Front,
+    slots: [Slot; CLASSES],
+    bins: [Bin; CLASSES],
+    arenas: [Shelf; PARTITIONS],
+    runs: [Shelf; PARTITIONS],
+    outbox: [OwnedSize; OUTBOX],
+    outbox_len: Owned32,
+    outbox_bytes: Owned32,
+    /// Rounds of thread-exit destructors seen.
+    pub exit_rounds: Owned32,
+    tally: tally::Tally,
+    shared: Shared,
+}
+
+/// What others write.
+#[repr(C, align(128))]
+struct Shared {
+    inbox: Inbox,
+    /// Next record on the list of unused ones.
+    next: AtomicU32,
+    /// 1 while a thread has it.
+    live: AtomicU32,
+}
+
+/// Where the magazines start in the record.
+const MAGAZINES: usize = 16 << 10;
+
+const _: () = assert!(size_of::<Heap>() <= MAGAZINES);
+const _: () = assert!(MAGAZINES + CLASSES * MAGAZINE_BYTES <= space::HEAP_BYTES);
+
+impl Heap {
+    /// The record of a heap that was acquired at some time.
+    #[inline(always)]
+    pub fn of(id: HeapId) -> &'static Heap {
+        // SAFETY: records stay accessible for ever, are zero at first, and all fields are atomic.
+        unsafe { &*space::heap::<Heap>(id) }
+    }
+
+    /// Its id.
+    #[inline(always)]
+    pub fn id(&self) -> HeapId {
+        HeapId(self.front.id.get())
+    }
+
+    #[inline(always)]
+    fn base(&self) -> usize {
+        self.front.base.get()
+    }
+
+    fn tag_of(&self, class: SizeClass) -> u32 {
+        self.front.tag.get() | u32::from(class.0)
+    }
+}

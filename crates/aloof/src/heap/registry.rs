@@ -1,0 +1,75 @@
+//! Heap records: which are in use, and which may be had.
+//!
+//! Unused ones lie on a Treiber stack with a version against ABA. A record keeps its id for ever, and no
+//! chunk carries the id of a record on the stack.
+
+use super::{Heap, Shared};
+use crate::num::ids::HeapId;
+use crate::space;
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// `version << 32 | id` of the first unused record, id 0 if none.
+static UNUSED: AtomicU64 = AtomicU64::new(0);
+/// Heaps alive now, the most there were, and all so far.
+static ALIVE: AtomicU32 = AtomicU32::new(0);
+static PEAK: AtomicU32 = AtomicU32::new(0);
+static STARTED: AtomicU64 = AtomicU64::new(0);
+
+/// Heaps started so far, and alive at most.
+pub fn counts() -> (u64, u32) {
+    (STARTED.load(Ordering::Relaxed), PEAK.load(Ordering::Relaxed))
+}
+
+/// A heap for the calling thread, open and empty; none if the OS refuses or there are too many.
+pub fn acquire() -> Option<&'static Heap> {
+    let id = unused().or_else(space::new_heap)?;
+    let heap = Heap::of(id);
+    heap.open(id);
+    heap.shared().live.store(1, Ordering::Release);
+    STARTED.fetch_add(1, Ordering::Relaxed);
+    PEAK.fetch_max(ALIVE.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+    Some(heap)
+}
+
+fn unused() -> Option<HeapId> {
+    // Acquire: sees the record as its last user left it.
+    let mut head = UNUSED.load(Ordering::Acquire);
+    while head as u32 != 0 {
+        let id = HeapId(head as u32);
+        let next = Heap::of(id).shared().next.load(Ordering::Relaxed);
+        let new = ((head >> 32) + 1) << 32 | u64::from(next);
+        match UNUSED.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return Some(id),
+            Err(seen) => head = seen,
+        }
+    }
+    None
+}
+
+/// Recycles a record that owns nothing any more.
+pub fn release(id: HeapId) {
+    let shared = Heap::of(id).shared();
+    shared.live.store(0, Ordering::Release);
+    ALIVE.fetch_sub(1, Ordering::Relaxed);
+    let mut head = UNUSED.load(Ordering::Relaxed);
+    loop {
+        shared.next.store(head as u32, Ordering::Relaxed);
+        let new = ((head >> 32) + 1) << 32 | u64::from(id.0);
+        // Release: hands the record on.
+        match UNUSED.compare_exchange_weak(head, new, Ordering::Release, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(seen) => head = seen,
+        }
+    }
+}
+
+/// Heaps that threads have now.
+pub fn live() -> impl Iterator<Item = HeapId> {
+    space::heaps().filter(|&id| Heap::of(id).shared().live.load(Ordering::Acquire) == 1)
+}
+
+impl Heap {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+}

@@ -1,0 +1,249 @@
+//! Small blocks: the slot cache and the pools behind it.
+
+use super::magazine::block_fault;
+use super::tally::Tier;
+use super::{Bin, Heap};
+use crate::arena;
+use crate::num::bits;
+use crate::num::class::SizeClass;
+use crate::num::ids::*;
+use crate::pool::{Fault, Pool, Stock};
+use crate::space;
+use crate::sub::SubRegion;
+use crate::sync::{Ordering, Owned32};
+
+/// A block of a slot: its address, and whether it reads as zeros.
+#[derive(Clone, Copy)]
+pub struct Small {
+    /// Address of the first byte.
+    pub addr: usize,
+    /// Whether all of it reads as zeros.
+    pub zeroed: bool,
+}
+
+impl Heap {
+    /// The next block of the class's slot, refilled if it is used up. None if the OS refuses.
+    #[inline(always)]
+    pub fn take_small(&self, class: SizeClass) -> Option<Small> {
+        let slot = &self.slots[class.index()];
+        let bits = slot.bits.get();
+        if bits == 0 {
+            return self.refill(class);
+        }
+        slot.bits.set(bits & (bits - 1));
+        let addr = slot.base.get() + bits.trailing_zeros() as usize * class.size();
+        Some(Small { addr, zeroed: slot.zeroed.get() != 0 })
+    }
+
+    /// Loads the slot with another word: of a pool with freed blocks, else one with fresh blocks, else a new one.
+    #[cold]
+    #[inline(never)]
+    fn refill(&self, class: SizeClass) -> Option<Small> {
+        self.read_mail();
+        let bin = &self.bins[class.index()];
+        let mut id = PoolId(bin.freed_first.get());
+        if !id.is_some() {
+            id = PoolId(bin.fresh_first.get());
+        }
+        if !id.is_some() {
+            id = self.new_pool(class)?;
+        }
+        let pool = Pool::of(id);
+        // A listed pool has a word to give.
+        let word = pool.take_word()?;
+        let slot = &self.slots[class.index()];
+        slot.pool.set(id.0);
+        slot.word.set(word.index as u8);
+        slot.zeroed.set(word.zeroed.into());
+        slot.base.set(self.base() + pool.offset() + word.index as usize * 64 * class.size());
+        slot.bits.set(word.bits);
+        self.restock(id);
+        self.count_pool_blocks(class, i64::from(word.bits.count_ones()));
+        self.take_small(class)
+    }
+
+    /// Counts pool blocks as out (positive) or back.
+    pub(super) fn count_pool_blocks(&self, class: SizeClass, n: i64) {
+        self.count(Tier::Pool, n, n * class.size() as i64);
+    }
+
+    /// Opens a pool on free chunks, or finds one in an adopted arena.
+    fn new_pool(&self, class: SizeClass) -> Option<PoolId> {
+        let info = class.info();
+        let (sub_id, chunks) = self.take_chunks(PartitionId(0), info.chunks.into(), false, || {
+            let bin = &self.bins[class.index()];
+            bin.freed_first.get() != 0 || bin.fresh_first.get() != 0
+        })?;
+        let Some(chunks) = chunks else {
+            // An adopted arena brought a pool of the class.
+            let bin = &self.bins[class.index()];
+            return [&bin.freed_first, &bin.fresh_first].map(Owned32::get).into_iter().find(|&p| p != 0).map(PoolId);
+        };
+        let first = ChunkId(sub_id.first_chunk().0 + chunks.at);
+        let Some(id) = Pool::create(first, class, chunks.zeroed) else {
+            self.give_chunks(sub_id, bits::run(chunks.at, info.chunks.into()));
+            return None;
+        };
+        Heap::tag(id, self.tag_of(class));
+        self.restock(id);
+        Some(id)
+    }
+
+    /// Sets the tags of a pool's chunks.
+    pub(super) fn tag(id: PoolId, tag: u32) {
+        let pool = Pool::of(id);
+        for i in 0..u32::from(pool.class().info().chunks) {
+            // Relaxed: a tag matters to its owner, who wrote it, and to threads that were handed a block after.
+            space::tag(ChunkId(pool.chunk().0 + i)).store(tag, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether blocks of a word lie in the class's slot.
+    #[inline(always)]
+    pub(super) fn slot_has(&self, class: SizeClass, pool: PoolId, w: u32, mask: u64) -> bool {
+        let slot = &self.slots[class.index()];
+        slot.bits.get() & mask != 0 && slot.pool.get() == pool.0 && u32::from(slot.word.get()) == w
+    }
+
+    /// Returns what is left in the class's slot to its pool.
+    pub(super) fn return_slot(&self, class: SizeClass) {
+        let slot = &self.slots[class.index()];
+        let bits = slot.bits.get();
+        if bits == 0 {
+            return;
+        }
+        slot.bits.set(0);
+        let id = PoolId(slot.pool.get());
+        if Pool::of(id).give(slot.word.get().into(), bits).is_err() {
+            let first = slot.base.get() + bits.trailing_zeros() as usize * class.size();
+            block_fault(first, Fault::DoubleFree);
+        }
+        self.count_pool_blocks(class, -i64::from(bits.count_ones()));
+        self.restock(id);
+    }
+
+    /// Puts a pool where it belongs after its blocks changed: on a list, on none, or back to its arena.
+    #[inline]
+    pub(super) fn restock(&self, id: PoolId) {
+        let pool = Pool::of(id);
+        if pool.is_empty() && self.has_other(pool, id) && Pool::remote(id).is_quiet(pool.collected.get()) {
+            self.dissolve(id);
+            return;
+        }
+        let stock = pool.stock();
+        if stock != pool.listed() {
+            self.relist(id, stock);
+        }
+    }
+
+    #[cold]
+    fn relist(&self, id: PoolId, stock: Stock) {
+        self.unlink(id);
+        let pool = Pool::of(id);
+        pool.set_listed(stock);
+        self.bins[pool.class().index()].link(id, stock);
+    }
+
+    /// Whether the class has a pool besides this one to take blocks from: the last is kept, so that a
+    /// program at the edge does not make and dissolve pools in turn.
+    fn has_other(&self, pool: &Pool, id: PoolId) -> bool {
+        let bin = &self.bins[pool.class().index()];
+        [&bin.freed_first, &bin.fresh_first].into_iter().any(|first| {
+            let first = PoolId(first.get());
+            first.is_some() && (first != id || Pool::of(first).next.get() != 0)
+        })
+    }
+
+    fn unlink(&self, id: PoolId) {
+        let pool = Pool::of(id);
+        let stock = pool.listed();
+        if stock != Stock::Consumed {
+            self.bins[pool.class().index()].unlink(id, stock);
+            pool.set_listed(Stock::Consumed);
+        }
+    }
+
+    /// Gives an empty pool's chunks back; the caller knows that no freer is at it.
+    pub(super) fn dissolve(&self, id: PoolId) {
+        let pool = Pool::of(id);
+        self.unlink(id);
+        Heap::tag(id, 0);
+        let (chunk, chunks) = (pool.chunk(), pool.class().info().chunks);
+        Pool::dissolve(id);
+        self.give_chunks(chunk.subregion(), bits::run(chunk.bit(), chunks.into()));
+    }
+
+    /// Calls `f` with every pool that an arena of partition 0 has now; `f` may dissolve it.
+    pub(super) fn each_pool(id: SubRegionId, sub: &SubRegion, f: impl FnMut(PoolId)) {
+        let mut pools = [PoolId::NONE; 64];
+        let (mut at, mut n) = (0, 0);
+        while at < 64 {
+            let chunk = ChunkId(id.first_chunk().0 + at);
+            let taken = sub.free.get() >> at & 1 == 0;
+            at += match arena::block_chunks(sub, at) {
+                Some(chunks) if taken => chunks,
+                None if taken && space::tag(chunk).load(Ordering::Relaxed) != 0 => {
+                    let (pool, _) = Pool::of_chunk(chunk);
+                    pools[n] = pool;
+                    n += 1;
+                    u32::from(Pool::of(pool).class().info().chunks)
+                }
+                _ => 1,
+            };
+        }
+        pools[..n].iter().copied().for_each(f);
+    }
+}
+
+impl Bin {
+    /// Freed pools join at the end: those at the front have had time to collect blocks.
+    fn link(&self, id: PoolId, stock: Stock) {
+        let pool = Pool::of(id);
+        match stock {
+            Stock::Consumed => {}
+            Stock::Freed => {
+                let last = self.freed_last.get();
+                pool.prev.set(last);
+                pool.next.set(0);
+                self.freed_last.set(id.0);
+                if last == 0 {
+                    self.freed_first.set(id.0);
+                } else {
+                    Pool::of(PoolId(last)).next.set(id.0);
+                }
+            }
+            Stock::Fresh => {
+                let first = self.fresh_first.get();
+                pool.prev.set(0);
+                pool.next.set(first);
+                self.fresh_first.set(id.0);
+                if first != 0 {
+                    Pool::of(PoolId(first)).prev.set(id.0);
+                }
+            }
+        }
+    }
+
+    fn unlink(&self, id: PoolId, stock: Stock) {
+        let pool = Pool::of(id);
+        let (prev, next) = (pool.prev.get(), pool.next.get());
+        let first = if stock == Stock::Freed { &self.freed_first } else { &self.fresh_first };
+        if prev == 0 {
+            first.set(next);
+        } else {
+            Pool::of(PoolId(prev)).next.set(next);
+        }
+        if next != 0 {
+            Pool::of(PoolId(next)).prev.set(prev);
+        } else if stock == Stock::Freed {
+            self.freed_last.set(prev);
+        }
+    }
+
+    /// Forgets all pools.
+    pub(super) fn clear(&self) {
+        self.freed_first.set(0);
+        self.freed_last.set(0);
+        self.fresh_first.set(0);
+    }
+}

@@ -1,0 +1,9 @@
+//! Every number and every index of the allocator.
+//!
+//! Sizes and shifts ([`size`]), the table of size classes ([`class`]), indices as types ([`ids`])
+//! and arithmetic on 64-bit masks ([`bits`]). Nothing here holds state.
+
+pub(crate) mod bits;
+pub(crate) mod class;
+pub(crate) mod ids;
+pub(crate) mod size;

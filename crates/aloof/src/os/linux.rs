@@ -1,0 +1,143 @@
+//! Linux with glibc, x86-64.
+
+use core::ptr;
+
+use super::{Os, Refused};
+use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE};
+use libc::{PROT_NONE, PROT_READ, PROT_WRITE};
+
+/// The real thing.
+pub struct Linux;
+
+/// Runs `f` and puts errno back as it was.
+pub(crate) fn keep_errno<T>(f: impl FnOnce() -> T) -> T {
+    // SAFETY: the address of errno is valid for the life of the thread.
+    unsafe {
+        let errno = libc::__errno_location();
+        let before = *errno;
+        let result = f();
+        *errno = before;
+        result
+    }
+}
+
+/// Sets errno to ENOMEM: an allocation was refused.
+#[cold]
+pub(crate) fn set_errno_no_memory() {
+    // SAFETY: the address of errno is valid for the life of the thread.
+    unsafe { *libc::__errno_location() = libc::ENOMEM };
+}
+
+fn mmap(addr: usize, len: usize, prot: i32, flags: i32) -> Result<usize, Refused> {
+    keep_errno(|| {
+        // SAFETY: the callers either let the kernel choose, ask for an unoccupied range
+        // (MAP_FIXED_NOREPLACE), or replace a range of their own (MAP_FIXED).
+        let got = unsafe { libc::mmap(ptr::without_provenance_mut(addr), len, prot, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0) };
+        if got == libc::MAP_FAILED {
+            // SAFETY: as in keep_errno.
+            let occupied = unsafe { *libc::__errno_location() } == libc::EEXIST;
+            return Err(if occupied { Refused::Occupied } else { Refused::NoMemory });
+        }
+        // Exposed: blocks are derived from the addresses of their mapping.
+        let got = got.expose_provenance();
+        if flags & MAP_FIXED_NOREPLACE != 0 && got != addr {
+            // A kernel or an emulator that does not know the flag treats the address as a wish.
+            // SAFETY: the range was mapped just now.
+            unsafe { libc::munmap(ptr::without_provenance_mut(got), len) };
+            return Err(Refused::Occupied);
+        }
+        Ok(got)
+    })
+}
+
+/// # Safety
+/// The range must be the caller's.
+unsafe fn protect(addr: usize, len: usize, prot: i32) -> Result<(), Refused> {
+    keep_errno(|| {
+        // SAFETY: the caller's promise.
+        let failed = unsafe { libc::mprotect(ptr::without_provenance_mut(addr), len, prot) } != 0;
+        if failed { Err(Refused::NoMemory) } else { Ok(()) }
+    })
+}
+
+impl Os for Linux {
+    fn page_size() -> usize {
+        // SAFETY: sysconf has no preconditions.
+        unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+    }
+
+    fn reserve(len: usize) -> Result<usize, Refused> {
+        let addr = mmap(0, len, PROT_NONE, MAP_NORESERVE)?;
+        keep_errno(|| {
+            // Huge pages under sparse blocks cost memory; refusal (no THP in the kernel) is fine.
+            // SAFETY: the range was mapped just now.
+            unsafe { libc::madvise(ptr::without_provenance_mut(addr), len, libc::MADV_NOHUGEPAGE) };
+        });
+        Ok(addr)
+    }
+
+    fn reserve_at(addr: usize, len: usize) -> Result<(), Refused> {
+        mmap(addr, len, PROT_NONE, MAP_NORESERVE | MAP_FIXED_NOREPLACE).map(drop)
+    }
+
+    fn map_zeros_at(addr: usize, len: usize) -> Result<(), Refused> {
+        mmap(addr, len, PROT_READ, MAP_NORESERVE | MAP_FIXED_NOREPLACE).map(drop)
+    }
+
+    unsafe fn show_zeros(addr: usize, len: usize) -> Result<(), Refused> {
+        // SAFETY: the caller reserved the range.
+        unsafe { protect(addr, len, PROT_READ) }
+    }
+
+    fn map_at(addr: usize, len: usize) -> Result<(), Refused> {
+        mmap(addr, len, PROT_READ | PROT_WRITE, MAP_FIXED_NOREPLACE).map(drop)
+    }
+
+    fn map(len: usize) -> Result<usize, Refused> {
+        mmap(0, len, PROT_READ | PROT_WRITE, 0)
+    }
+
+    unsafe fn commit(addr: usize, len: usize) -> Result<(), Refused> {
+        // SAFETY: the caller reserved the range.
+        unsafe { protect(addr, len, PROT_READ | PROT_WRITE) }
+    }
+
+    unsafe fn decommit(addr: usize, len: usize) -> Result<(), Refused> {
+        // A new mapping over the old one also returns the commit charge, which mprotect does not.
+        mmap(addr, len, PROT_NONE, MAP_NORESERVE | MAP_FIXED)?;
+        Ok(())
+    }
+
+    unsafe fn purge(addr: usize, len: usize) -> Result<(), Refused> {
+        keep_errno(|| {
+            // SAFETY: the caller owns the range and its content.
+            let failed = unsafe { libc::madvise(ptr::without_provenance_mut(addr), len, libc::MADV_DONTNEED) } != 0;
+            if failed { Err(Refused::NoMemory) } else { Ok(()) }
+        })
+    }
+
+    unsafe fn unmap(addr: usize, len: usize) {
+        keep_errno(|| {
+            // SAFETY: the caller owns the range.
+            unsafe { libc::munmap(ptr::without_provenance_mut(addr), len) };
+        });
+    }
+}
+
+/// Nanoseconds of the monotonic clock.
+pub(crate) fn now_ns() -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `t` is a valid timespec.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// User time, system time (nanoseconds) and peak resident memory (bytes) of this process.
+pub(crate) fn usage() -> (u64, u64, u64) {
+    // SAFETY: a rusage of zeros is valid.
+    let mut u: libc::rusage = unsafe { core::mem::zeroed() };
+    // SAFETY: `u` is a valid rusage.
+    unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut u) };
+    let ns = |t: libc::timeval| t.tv_sec as u64 * 1_000_000_000 + t.tv_usec as u64 * 1000;
+    (ns(u.ru_utime), ns(u.ru_stime), u.ru_maxrss as u64 * 1024)
+}

@@ -1,0 +1,67 @@
+//! The operating system: the only room that calls it for memory, time and messages.
+//!
+//! [`Os`] is what the allocator needs of a platform; [`linux`] is the one that exists and is tested.
+//! With the feature `fake-os` every call goes through [`fake`], which tests make refuse.
+
+pub(crate) mod linux;
+pub(crate) mod message;
+pub(crate) mod options;
+
+#[cfg(feature = "fake-os")]
+pub mod fake;
+
+#[cfg(not(feature = "fake-os"))]
+pub(crate) type System = linux::Linux;
+#[cfg(feature = "fake-os")]
+pub(crate) type System = fake::Fake;
+
+/// Why the OS refused.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// Something else is mapped there.
+    Occupied,
+    /// No memory, address space or mappings left, or not allowed.
+    NoMemory,
+}
+
+/// What the allocator asks of a platform. All addresses and lengths are multiples of the page size.
+/// Every call keeps `errno`.
+pub trait Os {
+    /// Bytes of a page.
+    fn page_size() -> usize;
+    /// Address space of `len` bytes anywhere, not accessible, free of commit charge.
+    fn reserve(len: usize) -> Result<usize, Refused>;
+    /// The same at exactly `addr`, which must be unoccupied.
+    fn reserve_at(addr: usize, len: usize) -> Result<(), Refused>;
+    /// Readable zeros at exactly `addr`, which must be unoccupied; no commit charge.
+    fn map_zeros_at(addr: usize, len: usize) -> Result<(), Refused>;
+    /// Makes reserved address space read as zeros, without commit charge.
+    ///
+    /// # Safety
+    /// The range must be reserved by the caller.
+    unsafe fn show_zeros(addr: usize, len: usize) -> Result<(), Refused>;
+    /// Accessible zeroed memory at exactly `addr`, which must be unoccupied.
+    fn map_at(addr: usize, len: usize) -> Result<(), Refused>;
+    /// Accessible zeroed memory anywhere.
+    fn map(len: usize) -> Result<usize, Refused>;
+    /// Makes reserved address space accessible.
+    ///
+    /// # Safety
+    /// The range must be reserved by the caller.
+    unsafe fn commit(addr: usize, len: usize) -> Result<(), Refused>;
+    /// Gives memory and commit charge back and keeps the address space reserved.
+    ///
+    /// # Safety
+    /// The range must be the caller's; its content is lost.
+    unsafe fn decommit(addr: usize, len: usize) -> Result<(), Refused>;
+    /// Gives memory back; the range stays accessible and reads as zeros.
+    ///
+    /// # Safety
+    /// The range must be accessible and the caller's; its content is lost.
+    unsafe fn purge(addr: usize, len: usize) -> Result<(), Refused>;
+    /// Gives memory and address space back.
+    ///
+    /// # Safety
+    /// The range must be the caller's; its content is lost.
+    unsafe fn unmap(addr: usize, len: usize);
+}

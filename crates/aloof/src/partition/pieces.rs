@@ -1,0 +1,283 @@
+//! Acquiring and releasing pieces in all regions.
+
+use super::masks::{Claim, Masks};
+use super::region::Region;
+use super::summary::Summary;
+use crate::num::bits;
+use crate::num::ids::*;
+use crate::num::size::*;
+use crate::os::{Os, Refused, System};
+use crate::space;
+use crate::sync::{AtomicUsize, Ordering};
+
+static REGION: [Region; REGIONS] = [const { Region::new() }; REGIONS];
+
+/// Levels of free runs: of at least 1, 2, 4, ... 64 sub-regions.
+const LEVELS: usize = FANOUT_SHIFT as usize + 1;
+
+/// Where to look in one partition.
+struct Index {
+    /// Regions with a free run of at least `2^level`.
+    free: [Summary<true>; LEVELS],
+    /// Regions with something pending.
+    pending: Summary<false>,
+    /// Regions with something abandoned.
+    abandoned: Summary<false>,
+}
+
+static INDEX: [Index; PARTITIONS] = [const {
+    Index { free: [const { Summary::new() }; LEVELS], pending: Summary::new(), abandoned: Summary::new() }
+}; PARTITIONS];
+
+/// Bytes accessible in partitions, and the most there ever were.
+static COMMITTED: AtomicUsize = AtomicUsize::new(0);
+static PEAK_COMMITTED: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of it that are free.
+static PENDING: AtomicUsize = AtomicUsize::new(0);
+/// Free memory kept accessible at most; beyond it goes back at once.
+const PENDING_MAX: usize = 128 << 20;
+
+/// A piece just acquired.
+#[derive(Clone, Copy)]
+pub struct Piece {
+    /// Its first sub-region.
+    pub first: SubRegionId,
+    /// Whether all of it reads as zeros.
+    pub zeroed: bool,
+}
+
+/// Bytes accessible now, at most so far, and free of those accessible now.
+pub fn committed_bytes() -> (usize, usize, usize) {
+    (COMMITTED.load(Ordering::Relaxed), PEAK_COMMITTED.load(Ordering::Relaxed), PENDING.load(Ordering::Relaxed))
+}
+
+/// Takes and commits `n` (1..=64) neighbouring sub-regions: warm ones first, then the lowest. Finding
+/// them costs O(1) in the number of regions. None if the OS refuses or the partition is full.
+pub fn acquire(p: PartitionId, n: u32) -> Option<Piece> {
+    let index = &INDEX[p.0 as usize];
+    let limit = space::usable_regions(p);
+    if n == 1 {
+        while let Some(i) = index.pending.find(0, limit) {
+            let region = &REGION[p.region(i).0 as usize];
+            if region.masks().pending != 0 {
+                if let Ok(Some(piece)) = acquire_in(p.region(i), n) {
+                    return Some(piece);
+                }
+                break;
+            }
+            index.pending.clear(i, || region.masks().pending != 0);
+        }
+    }
+    let k = n.next_power_of_two().ilog2();
+    let level = &index.free[k as usize];
+    let mut from = 0;
+    while let Some(i) = level.find(from, limit) {
+        from = i;
+        match acquire_in(p.region(i), n) {
+            Ok(Some(piece)) => return Some(piece),
+            Ok(None) => {
+                level.clear(i, || REGION[p.region(i).0 as usize].masks().level() >= Some(k));
+                from = i + 1;
+            }
+            Err(Refused::Occupied) => {}
+            Err(Refused::NoMemory) => return None,
+        }
+    }
+    None
+}
+
+/// Tries one region. `Occupied`: something foreign was found; the region is worth another try.
+fn acquire_in(id: RegionId, n: u32) -> Result<Option<Piece>, Refused> {
+    if !space::make_ready(id) {
+        return Err(Refused::NoMemory);
+    }
+    let region = &REGION[id.0 as usize];
+    if !space::is_piecewise() {
+        region.set_reserved(u64::MAX);
+    }
+    let Some(claim) = region.try_claim(n) else { return Ok(None) };
+    if claim.warm != 0 {
+        PENDING.fetch_sub(bytes(id, claim.warm), Ordering::Relaxed);
+    }
+    let Err((why, foreign)) = commit(id, claim) else {
+        return Ok(Some(Piece { first: id.sub(claim.at), zeroed: claim.warm == 0 }));
+    };
+    // What is foreign stays claimed for ever; the rest goes back.
+    if claim.warm != 0 {
+        retire_warm(id, claim.warm);
+    }
+    region.retire_cold(claim.fresh() & !foreign, !space::is_piecewise());
+    announce(id);
+    Err(why)
+}
+
+fn bytes(id: RegionId, mask: u64) -> usize {
+    mask.count_ones() as usize * id.partition().subregion()
+}
+
+/// Contiguous stretches of a mask: bit and length of each.
+fn stretches(mut mask: u64) -> impl Iterator<Item = (u32, u32)> {
+    core::iter::from_fn(move || {
+        let at = (mask != 0).then(|| mask.trailing_zeros())?;
+        let n = (!(mask >> at)).trailing_zeros();
+        mask &= !bits::run(at, n);
+        Some((at, n))
+    })
+}
+
+/// Makes the fresh part of a claim accessible. On refusal none of it is, and the mask tells where
+/// something foreign lies.
+fn commit(id: RegionId, claim: Claim) -> Result<(), (Refused, u64)> {
+    let size = id.partition().subregion();
+    for (at, n) in stretches(claim.fresh()) {
+        let (addr, len) = (space::base() + id.sub(at).offset(), n as usize * size);
+        let made = if space::is_piecewise() {
+            System::map_at(addr, len)
+        } else {
+            // SAFETY: the claim makes the range ours, and the space is reserved.
+            unsafe { System::commit(addr, len) }
+        };
+        if let Err(why) = made {
+            decommit(id, claim.fresh() & bits::low(at));
+            return Err((why, if why == Refused::Occupied { bits::run(at, n) } else { 0 }));
+        }
+    }
+    REGION[id.0 as usize].set_reserved(claim.fresh());
+    let fresh = bytes(id, claim.fresh());
+    let now = COMMITTED.fetch_add(fresh, Ordering::Relaxed) + fresh;
+    PEAK_COMMITTED.fetch_max(now, Ordering::Relaxed);
+    Ok(())
+}
+
+/// Gives the memory of claimed sub-regions back to the OS; returns those it took.
+fn decommit(id: RegionId, mask: u64) -> u64 {
+    let size = id.partition().subregion();
+    let mut done = 0;
+    for (at, n) in stretches(mask) {
+        let (addr, len) = (space::base() + id.sub(at).offset(), n as usize * size);
+        // SAFETY: the claim makes the range ours, and nothing in it is in use.
+        let taken = unsafe {
+            if space::is_piecewise() {
+                System::unmap(addr, len);
+                true
+            } else {
+                System::decommit(addr, len).is_ok()
+            }
+        };
+        if taken {
+            done |= bits::run(at, n);
+        }
+    }
+    done
+}
+
+fn retire_warm(id: RegionId, mask: u64) {
+    PENDING.fetch_add(bytes(id, mask), Ordering::Relaxed);
+    REGION[id.0 as usize].retire_warm(mask);
+}
+
+/// Gives claimed memory back to the OS; what the OS does not take stays pending.
+fn retire_cold(id: RegionId, mask: u64) {
+    let done = decommit(id, mask);
+    COMMITTED.fetch_sub(bytes(id, done), Ordering::Relaxed);
+    REGION[id.0 as usize].retire_cold(done, !space::is_piecewise());
+    if mask & !done != 0 {
+        retire_warm(id, mask & !done);
+    }
+}
+
+/// Gives a piece of `n` sub-regions back. The caller has cleared its descriptors.
+pub fn release(first: SubRegionId, n: u32) {
+    let (id, mask) = (first.region(), bits::run(first.bit(), n));
+    if PENDING.load(Ordering::Relaxed) + bytes(id, mask) > PENDING_MAX {
+        retire_cold(id, mask);
+    } else {
+        retire_warm(id, mask);
+    }
+    announce(id);
+}
+
+/// Gives all pending memory back to the OS; returns the bytes.
+pub fn purge() -> usize {
+    let mut given = 0;
+    for p in PartitionId::all() {
+        let limit = space::usable_regions(p);
+        let mut from = 0;
+        while let Some(i) = INDEX[p.0 as usize].pending.find(from, limit) {
+            let id = p.region(i);
+            let mask = REGION[id.0 as usize].claim_pending(u64::MAX);
+            PENDING.fetch_sub(bytes(id, mask), Ordering::Relaxed);
+            given += bytes(id, mask);
+            retire_cold(id, mask);
+            announce(id);
+            from = i + 1;
+        }
+    }
+    given
+}
+
+/// Tells the summaries what has become free in the region.
+fn announce(id: RegionId) {
+    let now = REGION[id.0 as usize].masks();
+    let index = &INDEX[id.partition().0 as usize];
+    if let Some(level) = now.level() {
+        index.free[..=level as usize].iter().for_each(|free| free.set(id.index()));
+    }
+    if now.pending != 0 {
+        index.pending.set(id.index());
+    }
+}
+
+/// The masks of a region.
+pub fn masks(id: RegionId) -> Masks {
+    REGION[id.0 as usize].masks()
+}
+
+/// Marks an acquired sub-region as in a heap's hands.
+pub fn activate(id: SubRegionId) {
+    REGION[id.region().0 as usize].activate(id.bit());
+}
+
+/// Offers a sub-region for adoption; the caller has given up all it knows of it.
+pub fn abandon(id: SubRegionId) {
+    REGION[id.region().0 as usize].abandon(id.bit());
+    INDEX[id.partition().0 as usize].abandoned.set(id.region().index());
+}
+
+/// Adopts a certain sub-region, if it is abandoned and nobody else is faster.
+pub fn adopt(id: SubRegionId) -> bool {
+    REGION[id.region().0 as usize].adopt(id.bit())
+}
+
+/// Adopts the lowest abandoned sub-region of a partition.
+pub fn adopt_any(p: PartitionId) -> Option<SubRegionId> {
+    let index = &INDEX[p.0 as usize].abandoned;
+    let limit = space::usable_regions(p);
+    let mut from = 0;
+    while let Some(i) = index.find(from, limit) {
+        let id = p.region(i);
+        let region = &REGION[id.0 as usize];
+        let mut mask = region.masks().abandoned;
+        while mask != 0 {
+            let bit = mask.trailing_zeros();
+            if region.adopt(bit) {
+                return Some(id.sub(bit));
+            }
+            mask &= mask - 1;
+        }
+        index.clear(i, || region.masks().abandoned != 0);
+        from = i + 1;
+    }
+    None
+}
+
+/// Every sub-region in a heap's hands.
+pub fn active() -> impl Iterator<Item = SubRegionId> {
+    PartitionId::all().flat_map(|p| {
+        (0..space::usable_regions(p)).filter(move |&i| space::is_ready(p.region(i))).flat_map(move |i| {
+            let id = p.region(i);
+            let mask = masks(id).active;
+            (0..FANOUT as u32).filter(move |bit| mask >> bit & 1 != 0).map(move |bit| id.sub(bit))
+        })
+    })
+}

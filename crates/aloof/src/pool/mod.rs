@@ -1,0 +1,281 @@
+//! Pools: equal blocks in a run of chunks, a bit a block.
+//!
+//! The owner's half ([`Pool`]) has a word of free blocks for every 64 and a summary word; words from
+//! `fresh` on were never handed out and are free whatever they say. The freers' half (a [`RemoteHead`] and
+//! as many words) lies in a table of its own, so that the two never share a line and the latter costs nothing until it is used.
+//! Descriptors are recycled ([`slab`]) but never unmapped.
+
+mod slab;
+
+use core::slice;
+
+use crate::num::bits;
+use crate::num::class::{ClassInfo, MAX_UNITS, SizeClass};
+use crate::num::ids::*;
+use crate::num::size::*;
+use crate::remote::{Node, RemoteHead};
+use crate::space;
+use crate::sync::{AtomicU64, Owned8, Owned32, Owned64, OwnedSize};
+
+pub(crate) use slab::init;
+
+/// Which list of its heap a pool is on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum Stock {
+    /// On none: nothing is free.
+    Consumed = 0,
+    /// Some blocks that were freed.
+    Freed = 1,
+    /// Only blocks that were never used.
+    Fresh = 2,
+}
+
+/// The owner's half of the descriptor; the words follow it.
+#[repr(C, align(64))]
+pub struct Pool {
+    /// Words, below `fresh`, with free blocks.
+    summary: Owned64,
+    /// Offset of the first block from the base.
+    offset: OwnedSize,
+    /// Blocks free: in words and never used.
+    free: Owned32,
+    /// Blocks collected from the freers' half so far, wrapping.
+    pub collected: Owned32,
+    /// Neighbours on the heap's list.
+    pub next: Owned32,
+    /// See `next`.
+    pub prev: Owned32,
+    class: Owned8,
+    /// The first word never handed out.
+    fresh: Owned8,
+    stock: Owned8,
+    /// Whether never-used blocks read as zeros.
+    zeroed: Owned8,
+}
+
+const _: () = assert!(size_of::<Pool>() == space::UNIT_BYTES);
+const _: () = assert!(size_of::<RemoteHead>() == space::UNIT_BYTES);
+
+/// Why a block cannot be freed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Not the start of a block.
+    Interior,
+    /// The block is free already.
+    DoubleFree,
+}
+
+/// 64 blocks at most, taken from one word.
+#[derive(Clone, Copy)]
+pub struct Word {
+    /// Place in the pool.
+    pub index: u32,
+    /// The blocks.
+    pub bits: u64,
+    /// Whether they read as zeros.
+    pub zeroed: bool,
+}
+
+impl Pool {
+    /// The owner's half of a pool that was created at some time.
+    #[inline(always)]
+    pub fn of(id: PoolId) -> &'static Pool {
+        // SAFETY: ids come from `create`; descriptors stay accessible for ever, and all fields are atomic.
+        unsafe { &*space::pool_own::<Pool>(id) }
+    }
+
+    /// The pool of a chunk of a ready region, and the chunk's distance from the pool's first.
+    #[inline(always)]
+    pub fn of_chunk(chunk: ChunkId) -> (PoolId, u32) {
+        let entry = space::pool_of(chunk).load(crate::sync::Ordering::Relaxed);
+        (PoolId(entry >> 3), entry & 7)
+    }
+
+    /// Makes a pool of `class` on the chunks from `chunk` on. None if there is no room for its descriptor.
+    /// The caller sets the tags of the chunks after it.
+    pub fn create(chunk: ChunkId, class: SizeClass, zeroed: bool) -> Option<PoolId> {
+        let info = class.info();
+        let id = slab::take(info.units)?;
+        let pool = Pool::of(id);
+        pool.summary.set(0);
+        pool.offset.set(chunk.offset());
+        pool.free.set(u32::from(info.blocks));
+        pool.collected.set(Pool::remote(id).done());
+        pool.next.set(0);
+        pool.prev.set(0);
+        pool.class.set(class.0);
+        pool.fresh.set(0);
+        pool.stock.set(Stock::Consumed as u8);
+        pool.zeroed.set(zeroed.into());
+        for i in 0..u32::from(info.chunks) {
+            // Relaxed: the tags, set after, are what others look at first.
+            space::pool_of(ChunkId(chunk.0 + i)).store(id.0 << 3 | i, crate::sync::Ordering::Relaxed);
+        }
+        Some(id)
+    }
+
+    /// Recycles the descriptor of a pool that is empty and quiet.
+    pub fn dissolve(id: PoolId) {
+        slab::give(id, Pool::of(id).class().info().units);
+    }
+
+    /// The freers' half.
+    pub fn remote(id: PoolId) -> &'static RemoteHead {
+        // SAFETY: as in `of`; zero at first, which is a valid head.
+        unsafe { &*space::pool_remote::<RemoteHead>(id) }
+    }
+
+    /// The words of the freers' half.
+    pub fn remote_words(id: PoolId) -> &'static [AtomicU64] {
+        // SAFETY: the words follow the head, POOL_WORDS at most, all accessible.
+        unsafe { slice::from_raw_parts(space::pool_remote::<RemoteHead>(id).add(1).cast(), POOL_WORDS) }
+    }
+
+    /// The node by which freers and owner speak of it.
+    pub fn node(id: PoolId) -> Node {
+        Node(id.0)
+    }
+
+    #[inline(always)]
+    fn word(&self, w: u32) -> &Owned64 {
+        debug_assert!(w < u32::from(self.info().words));
+        // SAFETY: the words follow the descriptor, as many as the class has.
+        unsafe { &*core::ptr::from_ref(self).add(1).cast::<Owned64>().add(w as usize) }
+    }
+
+    /// Its size class.
+    #[inline(always)]
+    pub fn class(&self) -> SizeClass {
+        SizeClass(self.class.get())
+    }
+
+    #[inline(always)]
+    fn info(&self) -> &'static ClassInfo {
+        self.class().info()
+    }
+
+    /// Offset of the first block.
+    #[inline(always)]
+    pub fn offset(&self) -> usize {
+        self.offset.get()
+    }
+
+    /// Its first chunk.
+    pub fn chunk(&self) -> ChunkId {
+        ChunkId::at(self.offset())
+    }
+
+    /// Whether no block is in use, in a cache or on its way.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.free.get() == u32::from(self.info().blocks)
+    }
+
+    /// Free blocks.
+    pub fn free_blocks(&self) -> u32 {
+        self.free.get()
+    }
+
+    /// Where it belongs by what is free in it.
+    pub fn stock(&self) -> Stock {
+        if self.summary.get() != 0 {
+            Stock::Freed
+        } else if self.fresh.get() < self.info().words {
+            Stock::Fresh
+        } else {
+            Stock::Consumed
+        }
+    }
+
+    /// The list it is on.
+    #[inline(always)]
+    pub fn listed(&self) -> Stock {
+        match self.stock.get() {
+            1 => Stock::Freed,
+            2 => Stock::Fresh,
+            _ => Stock::Consumed,
+        }
+    }
+
+    /// Notes the list it is on.
+    pub fn set_listed(&self, stock: Stock) {
+        self.stock.set(stock as u8);
+    }
+
+    /// Takes the lowest word with freed blocks, or else the next that was never used.
+    pub fn take_word(&self) -> Option<Word> {
+        let summary = self.summary.get();
+        let word = if summary != 0 {
+            let index = summary.trailing_zeros();
+            let bits = self.word(index).get();
+            self.word(index).set(0);
+            self.summary.set(summary & (summary - 1));
+            Word { index, bits, zeroed: false }
+        } else {
+            let fresh = self.fresh.get();
+            if fresh == self.info().words {
+                return None;
+            }
+            self.fresh.set(fresh + 1);
+            self.word(u32::from(fresh)).set(0);
+            let left = u32::from(self.info().blocks) - u32::from(fresh) * 64;
+            Word { index: fresh.into(), bits: bits::low(left.min(64)), zeroed: self.zeroed.get() != 0 }
+        };
+        self.free.set(self.free.get() - word.bits.count_ones());
+        Some(word)
+    }
+
+    /// Index of the block at `offset` from the base.
+    #[inline(always)]
+    pub fn block_at(&self, offset: usize) -> Result<u32, Fault> {
+        let within = offset - self.offset();
+        let info = self.info();
+        let block = info.block_at(within);
+        if block * info.size as usize != within || block >= usize::from(info.blocks) {
+            return Err(Fault::Interior);
+        }
+        Ok(block as u32)
+    }
+
+    /// Gives blocks of one word back.
+    #[inline(always)]
+    pub fn give(&self, w: u32, mask: u64) -> Result<(), Fault> {
+        if w >= u32::from(self.fresh.get()) {
+            return Err(Fault::DoubleFree);
+        }
+        let bits = self.word(w).get();
+        if bits & mask != 0 {
+            return Err(Fault::DoubleFree);
+        }
+        self.word(w).set(bits | mask);
+        self.summary.set(self.summary.get() | 1 << w);
+        self.free.add(mask.count_ones());
+        Ok(())
+    }
+
+    /// In the child of a fork, or at adoption: blocks may come twice; `free` is counted anew by [`Pool::recount`].
+    pub fn give_again(&self, w: u32, mask: u64) {
+        if w < u32::from(self.fresh.get()) {
+            self.word(w).set(self.word(w).get() | mask);
+        }
+    }
+
+    /// Counts free blocks and sums up the words anew.
+    pub fn recount(&self) {
+        let fresh = u32::from(self.fresh.get());
+        let (mut summary, mut free) = (0u64, 0);
+        for w in 0..fresh {
+            let bits = self.word(w).get();
+            if bits != 0 {
+                summary |= 1 << w;
+                free += bits.count_ones();
+            }
+        }
+        let never = u32::from(self.info().blocks).saturating_sub(fresh * 64);
+        self.summary.set(summary);
+        self.free.set(free + never);
+    }
+}
+
+const _: () = assert!(MAX_UNITS == 9);

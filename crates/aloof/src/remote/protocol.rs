@@ -1,0 +1,300 @@
+//! Posting, notifying and collecting.
+
+use super::inbox::{END, Inbox};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
+
+/// A pool (its id) or, with the top bit, a sub-region; 0 is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Node(pub u32);
+
+/// What freers write besides the words; on a line of its own, zero at first.
+#[repr(C, align(64))]
+pub struct RemoteHead {
+    /// Words with posts.
+    summary: AtomicU64,
+    /// Blocks posted by freers that are through with the node, wrapping.
+    done: AtomicU32,
+    /// On some inbox, or about to be: 0 or 1.
+    listed: AtomicU32,
+    /// Link of the inbox.
+    next: AtomicU32,
+}
+
+/// Where nodes, their owners and the inboxes are found.
+pub trait World {
+    /// The freers' half of a node.
+    fn head(&self, node: Node) -> &RemoteHead;
+    /// The heap that owns the node now (acquire), 0 if none.
+    fn owner(&self, node: Node) -> u32;
+    /// The inbox of a heap.
+    fn inbox(&self, heap: u32) -> &Inbox;
+}
+
+impl RemoteHead {
+    #[cfg(any(test, loom))]
+    pub fn new() -> RemoteHead {
+        RemoteHead {
+            summary: AtomicU64::new(0),
+            done: AtomicU32::new(0),
+            listed: AtomicU32::new(0),
+            next: AtomicU32::new(0),
+        }
+    }
+
+    /// Blocks posted so far by freers that are through.
+    pub fn done(&self) -> u32 {
+        // Acquire: the freers' last accesses to the node come before its release.
+        self.done.load(Ordering::Acquire)
+    }
+
+    /// Whether a node of which `collected` blocks were collected may be dissolved, all blocks being free.
+    pub fn is_quiet(&self, collected: u32) -> bool {
+        self.done() == collected && self.listed.load(Ordering::Acquire) == 0
+    }
+
+    /// In the child of a fork: no freer is left, whatever it was at.
+    pub fn forget_freers(&self, collected: u32) {
+        self.listed.store(0, Ordering::Relaxed);
+        self.next.store(END, Ordering::Relaxed);
+        self.done.store(collected, Ordering::Relaxed);
+    }
+}
+
+/// Posts blocks of one word; false if one of them was posted before (freed twice).
+pub fn post_word(word: &AtomicU64, mask: u64) -> bool {
+    // Release: the freer's accesses to the blocks come before their reuse. Acquire: a second post
+    // of the same word joins the first one's release.
+    word.fetch_or(mask, Ordering::AcqRel) & mask == 0
+}
+
+/// Completes posts to the words of `summary`, `count` blocks in all.
+pub fn finish_post<W: World>(world: &W, node: Node, summary: u64, count: u32) {
+    let head = world.head(node);
+    // Release: who takes the summary finds the bits of the words. Acquire: if the owner took the
+    // summary before, his clearing of `listed`, or his becoming the owner, is seen below.
+    head.summary.fetch_or(summary, Ordering::AcqRel);
+    // Acquire and release, on both sides: see `settle`.
+    if head.listed.swap(1, Ordering::AcqRel) == 0 {
+        settle(world, node);
+    }
+    // Release: all of the above comes before the release of the node.
+    head.done.fetch_add(count, Ordering::Release);
+}
+
+/// Brings a listed node that is on no inbox to its owner's, or unlists it if it has none.
+pub fn settle<W: World>(world: &W, node: Node) {
+    let head = world.head(node);
+    loop {
+        let owner = world.owner(node);
+        if owner != 0 && world.inbox(owner).push(node.0, &head.next) {
+            return;
+        }
+        // A freer that found us listed relied on us: it is seen from here on (acquire), and if an
+        // adopter took the summary before its post, so is the adopter.
+        head.listed.swap(0, Ordering::AcqRel);
+        let owner = world.owner(node);
+        if owner == 0 || world.inbox(owner).is_closed() || head.summary.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        if head.listed.swap(1, Ordering::AcqRel) != 0 {
+            return;
+        }
+    }
+}
+
+/// Goes through a list taken from the inbox of heap `me`: unlists what is its own and hands it to `mine`;
+/// what is not any more goes to its owner.
+pub fn unlist<W: World>(world: &W, me: u32, first: u32, mut mine: impl FnMut(Node)) {
+    let mut at = first;
+    while at != END {
+        let node = Node(at);
+        let head = world.head(node);
+        // Relaxed: published by the push. Read before the node can be listed again.
+        at = head.next.load(Ordering::Relaxed);
+        if world.owner(node) == me {
+            // Before the summary is taken: a freer that comes after must list the node again.
+            head.listed.swap(0, Ordering::AcqRel);
+            mine(node);
+        } else {
+            settle(world, node);
+        }
+    }
+}
+
+/// Takes all posts of a node; the owner's right. Calls `take(word, mask)` and returns the number of blocks.
+pub fn collect(head: &RemoteHead, words: &[AtomicU64], mut take: impl FnMut(usize, u64)) -> u32 {
+    let mut summary = head.summary.swap(0, Ordering::AcqRel);
+    let mut count = 0;
+    while summary != 0 {
+        let w = summary.trailing_zeros() as usize;
+        summary &= summary - 1;
+        // Acquire: the freers' accesses to the blocks come before their reuse.
+        let mask = words[w].swap(0, Ordering::AcqRel);
+        if mask != 0 {
+            count += mask.count_ones();
+            take(w, mask);
+        }
+    }
+    count
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use loom::sync::Arc;
+    use loom::thread;
+
+    /// One node of two words of one block each, and three heaps.
+    struct Small {
+        head: RemoteHead,
+        words: [AtomicU64; 2],
+        owner: AtomicU32,
+        inboxes: [Inbox; 3],
+        /// Set when the node is dissolved; nobody may touch it then.
+        dissolved: AtomicU32,
+    }
+
+    const NODE: Node = Node(1);
+
+    impl World for Small {
+        fn head(&self, _: Node) -> &RemoteHead {
+            assert_eq!(self.dissolved.load(Ordering::Relaxed), 0, "a dissolved node is touched");
+            &self.head
+        }
+        fn owner(&self, _: Node) -> u32 {
+            self.owner.load(Ordering::Acquire)
+        }
+        fn inbox(&self, heap: u32) -> &Inbox {
+            &self.inboxes[heap as usize]
+        }
+    }
+
+    impl Small {
+        fn new(owner: u32) -> Arc<Small> {
+            Arc::new(Small {
+                head: RemoteHead::new(),
+                words: [AtomicU64::new(0), AtomicU64::new(0)],
+                owner: AtomicU32::new(owner),
+                inboxes: [Inbox::new(), Inbox::new(), Inbox::new()],
+                dissolved: AtomicU32::new(0),
+            })
+        }
+
+        fn free(&self, word: usize) {
+            assert!(post_word(&self.words[word], 1));
+            finish_post(self, NODE, 1 << word, 1);
+        }
+
+        fn take(&self) -> u32 {
+            collect(&self.head, &self.words, |_, _| ())
+        }
+
+        /// The owner looks into its inbox; returns blocks collected.
+        fn drain(&self, me: u32) -> u32 {
+            let mut got = 0;
+            unlist(self, me, self.inboxes[me as usize].take_all(), |_| got += self.take());
+            got
+        }
+
+        /// The owner ends; returns blocks collected.
+        fn exit(&self, me: u32) -> u32 {
+            let first = self.inboxes[me as usize].close();
+            let mut got = 0;
+            unlist(self, me, first, |_| ());
+            got += self.take();
+            self.owner.store(0, Ordering::Release);
+            got
+        }
+
+        fn adopt(&self, me: u32) -> u32 {
+            self.owner.store(me, Ordering::Release);
+            self.take()
+        }
+
+        /// At rest, all posts reach `owner` by its inbox alone, after which the node is quiet.
+        fn at_rest(&self, owner: u32, collected: u32) {
+            let got = collected + self.drain(owner);
+            assert_eq!(got, 2, "a post is lost");
+            assert!(self.head.is_quiet(2), "the node can never be released");
+        }
+    }
+
+    /// Two freers and an owner that collects meanwhile and dissolves the node as soon as it may.
+    #[test]
+    fn loom_remote_no_post_is_lost_and_release_is_last() {
+        loom::model(|| {
+            let s = Small::new(1);
+            let freers: Vec<_> = (0..2)
+                .map(|w| {
+                    let s = s.clone();
+                    thread::spawn(move || s.free(w))
+                })
+                .collect();
+            let mut got = s.drain(1);
+            got += s.take();
+            if got == 2 && s.head.is_quiet(got) {
+                s.dissolved.store(1, Ordering::Relaxed);
+            }
+            freers.into_iter().for_each(|f| f.join().unwrap());
+            if s.dissolved.load(Ordering::Relaxed) == 0 {
+                s.at_rest(1, got);
+            }
+        });
+    }
+
+    /// The owner ends while two blocks are freed; another heap adopts the node at once.
+    #[test]
+    fn loom_remote_exit_and_adoption() {
+        loom::model(|| {
+            let s = Small::new(1);
+            let freers: Vec<_> = (0..2)
+                .map(|w| {
+                    let s = s.clone();
+                    thread::spawn(move || s.free(w))
+                })
+                .collect();
+            let mut got = s.exit(1);
+            got += s.adopt(2);
+            freers.into_iter().for_each(|f| f.join().unwrap());
+            s.at_rest(2, got);
+        });
+    }
+
+    /// The same, with the record of the old owner opened again by a new thread, which forwards.
+    #[test]
+    fn loom_remote_record_reused() {
+        loom::model(|| {
+            let s = Small::new(1);
+            s.free(0);
+            let freer = {
+                let s = s.clone();
+                thread::spawn(move || s.free(1))
+            };
+            let mut got = s.exit(1);
+            s.inboxes[1].open();
+            got += s.adopt(2);
+            got += s.drain(1);
+            freer.join().unwrap();
+            got += s.drain(1);
+            s.at_rest(2, got);
+        });
+    }
+
+    /// Freed while it is nobody's; then adopted.
+    #[test]
+    fn loom_remote_post_to_an_orphan() {
+        loom::model(|| {
+            let s = Small::new(0);
+            let freer = {
+                let s = s.clone();
+                thread::spawn(move || {
+                    s.free(0);
+                    s.free(1);
+                })
+            };
+            let got = s.adopt(2);
+            freer.join().unwrap();
+            s.at_rest(2, got);
+        });
+    }
+}

@@ -1,0 +1,165 @@
+//! Descriptors of sub-regions: what one is used for, by whom, and the half that other threads write.
+//!
+//! A descriptor is found by its number. `kind` and `owner` are read by all and written by the claimant of
+//! the sub-region; the rest belongs to the owner, except the remote half (see room `remote`).
+
+mod shelf;
+
+use crate::num::ids::*;
+use crate::num::size::*;
+use crate::remote::{Node, RemoteHead};
+use crate::space;
+use crate::sync::{AtomicU32, AtomicU64, Ordering, Owned16, Owned32, Owned64};
+
+pub(crate) use shelf::Shelf;
+
+/// What a sub-region is used for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Kind {
+    /// Nothing, or the inside of a piece.
+    Free = 0,
+    /// 64 chunks: pools and chunk blocks.
+    Arena = 1,
+    /// 1024 units: run blocks.
+    Runs = 2,
+    /// The first of a piece handed whole to the program.
+    Direct = 3,
+}
+
+/// The descriptor.
+#[repr(C, align(64))]
+pub struct SubRegion {
+    kind: AtomicU32,
+    owner: AtomicU32,
+    /// Arena: free chunks.
+    pub free: Owned64,
+    /// Arena: chunks used since the memory was zero. Run arena: the lowest unit never used since.
+    pub touched: Owned64,
+    /// Arena: chunks joined with the next in one block or pool. Direct: sub-regions of the piece.
+    pub joined: Owned64,
+    /// Run arena: units in use.
+    pub used_units: Owned32,
+    /// Blocks collected from the remote half so far, wrapping.
+    pub collected: Owned32,
+    /// Neighbours on the owner's shelf, as number + 1.
+    next: Owned32,
+    prev: Owned32,
+    /// Level on the shelf.
+    level: Owned16,
+    /// The freers' half.
+    pub remote: RemoteHead,
+    /// A bit a block (arena: word 0, a bit a chunk): freed by other threads.
+    pub remote_words: [AtomicU64; UNIT_WORDS],
+    /// Blocks in use start here (arena: word 0; chunk blocks, not pools).
+    starts: [AtomicU64; UNIT_WORDS],
+    /// Run arena: units in use.
+    used: [AtomicU64; UNIT_WORDS],
+}
+
+const _: () = assert!(size_of::<SubRegion>() == space::SUBREGION_BYTES);
+
+/// Marks nodes that are sub-regions.
+const NODE_BIT: u32 = 1 << 31;
+
+impl SubRegion {
+    /// The descriptor of a sub-region whose region is ready.
+    #[inline(always)]
+    pub fn of(id: SubRegionId) -> &'static SubRegion {
+        // SAFETY: descriptors of ready regions are accessible, zero at first, and stay so for ever;
+        // all fields are atomic.
+        unsafe { &*space::subregion::<SubRegion>(id) }
+    }
+
+    /// The descriptor of the sub-region that holds `offset`, if its region was ever used.
+    pub fn at(offset: usize) -> Option<(SubRegionId, &'static SubRegion)> {
+        let id = SubRegionId::at(offset)?;
+        space::is_ready(id.region()).then(|| (id, SubRegion::of(id)))
+    }
+
+    /// What the sub-region is used for.
+    pub fn kind(&self) -> Kind {
+        // Acquire: who sees the kind sees the descriptor set up.
+        match self.kind.load(Ordering::Acquire) {
+            1 => Kind::Arena,
+            2 => Kind::Runs,
+            3 => Kind::Direct,
+            _ => Kind::Free,
+        }
+    }
+
+    /// Sets the kind; the claimant's right.
+    pub fn set_kind(&self, kind: Kind) {
+        self.kind.store(kind as u32, Ordering::Release);
+    }
+
+    /// Ends the use as a direct piece; of several that try, one succeeds.
+    pub fn end_direct(&self) -> bool {
+        // Acquire and release: the winner gives the piece back, after all uses of it.
+        self.kind.compare_exchange(Kind::Direct as u32, Kind::Free as u32, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    /// The heap that owns it, 0 if none.
+    #[inline(always)]
+    pub fn owner(&self) -> HeapId {
+        // Acquire: see `remote`.
+        HeapId(self.owner.load(Ordering::Acquire))
+    }
+
+    /// Sets the owner; the right of the claimant, the adopter or the owner that ends.
+    pub fn set_owner(&self, owner: HeapId) {
+        // Release: see `remote`.
+        self.owner.store(owner.0, Ordering::Release);
+    }
+
+    /// Word of units in use.
+    pub fn used_word(&self, w: usize) -> u64 {
+        self.used[w].load(Ordering::Relaxed)
+    }
+
+    /// Replaces a word of units in use; the owner's right.
+    pub fn set_used_word(&self, w: usize, bits: u64) {
+        self.used[w].store(bits, Ordering::Relaxed);
+    }
+
+    /// Word of block starts.
+    pub fn starts_word(&self, w: usize) -> u64 {
+        // Relaxed: whoever frees a block got it from a thread that saw it start.
+        self.starts[w].load(Ordering::Relaxed)
+    }
+
+    /// Replaces a word of block starts; the owner's right.
+    pub fn set_starts_word(&self, w: usize, bits: u64) {
+        self.starts[w].store(bits, Ordering::Relaxed);
+    }
+
+    /// Clears all but what outlives a use: the remote half.
+    pub fn reset(&self) {
+        self.free.set(0);
+        self.touched.set(0);
+        self.joined.set(0);
+        self.used_units.set(0);
+        self.collected.set(self.remote.done());
+        self.next.set(0);
+        self.prev.set(0);
+        self.level.set(0);
+        for w in 0..UNIT_WORDS {
+            if self.starts_word(w) != 0 {
+                self.set_starts_word(w, 0);
+            }
+            if self.used_word(w) != 0 {
+                self.set_used_word(w, 0);
+            }
+        }
+    }
+
+    /// The node by which freers and owner speak of it.
+    pub fn node(id: SubRegionId) -> Node {
+        Node(id.0 | NODE_BIT)
+    }
+
+    /// The sub-region of a node, if it is one.
+    pub fn of_node(node: Node) -> Option<SubRegionId> {
+        (node.0 & NODE_BIT != 0).then_some(SubRegionId(node.0 & !NODE_BIT))
+    }
+}

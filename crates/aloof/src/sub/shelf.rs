@@ -1,0 +1,94 @@
+//! A heap's sub-regions of one kind and partition, by the longest free run in them.
+//!
+//! Level 0 holds the full ones, level `k + 1` those with a free run of `2^k .. 2^(k+1)` chunks or units.
+
+use super::SubRegion;
+use crate::num::ids::SubRegionId;
+use crate::num::size::UNITS_SHIFT;
+use crate::sync::Owned32;
+
+/// Levels: full, and runs of 1, 2, 4 .. 1024.
+pub const LEVELS: usize = UNITS_SHIFT as usize + 2;
+
+/// Doubly linked lists, one a level; the heads hold number + 1.
+#[repr(C)]
+pub struct Shelf {
+    heads: [Owned32; LEVELS],
+}
+
+/// Level of a sub-region whose longest free run is `run` long.
+pub fn level_of(run: u32) -> u16 {
+    run.checked_ilog2().map_or(0, |log| log as u16 + 1)
+}
+
+impl Shelf {
+    /// Puts a sub-region on the shelf.
+    pub fn insert(&self, id: SubRegionId, run: u32) {
+        let (sub, level) = (SubRegion::of(id), level_of(run));
+        let head = &self.heads[usize::from(level)];
+        let first = head.get();
+        sub.level.set(level);
+        sub.prev.set(0);
+        sub.next.set(first);
+        if first != 0 {
+            SubRegion::of(SubRegionId(first - 1)).prev.set(id.0 + 1);
+        }
+        head.set(id.0 + 1);
+    }
+
+    /// Takes a sub-region off.
+    pub fn remove(&self, id: SubRegionId) {
+        let sub = SubRegion::of(id);
+        let (prev, next) = (sub.prev.get(), sub.next.get());
+        if prev == 0 {
+            self.heads[usize::from(sub.level.get())].set(next);
+        } else {
+            SubRegion::of(SubRegionId(prev - 1)).next.set(next);
+        }
+        if next != 0 {
+            SubRegion::of(SubRegionId(next - 1)).prev.set(prev);
+        }
+    }
+
+    /// Moves a sub-region to the level of its longest free run.
+    pub fn update(&self, id: SubRegionId, run: u32) {
+        if SubRegion::of(id).level.get() != level_of(run) {
+            self.remove(id);
+            self.insert(id, run);
+        }
+    }
+
+    /// Sub-regions that may have a free run of `run`: first those that surely have, from the tightest
+    /// level on, then at most `tries` of the level below. Each is looked at once.
+    pub fn candidates(&self, run: u32, tries: usize) -> impl Iterator<Item = SubRegionId> {
+        let maybe = usize::from(level_of(run));
+        let sure = if run.is_power_of_two() { maybe } else { maybe + 1 };
+        let maybe_list = (sure != maybe).then(|| self.level(maybe).take(tries));
+        (sure..LEVELS).flat_map(|l| self.level(l).take(1)).chain(maybe_list.into_iter().flatten())
+    }
+
+    /// All of a level.
+    fn level(&self, level: usize) -> impl Iterator<Item = SubRegionId> + use<> {
+        let mut at = self.heads[level].get();
+        core::iter::from_fn(move || {
+            let id = SubRegionId(at.checked_sub(1)?);
+            at = SubRegion::of(id).next.get();
+            Some(id)
+        })
+    }
+
+    /// Any sub-region on the shelf.
+    pub fn any(&self) -> Option<SubRegionId> {
+        (0..LEVELS).find_map(|l| self.level(l).next())
+    }
+
+    /// A wholly free sub-region besides `not`, if its free run is `whole`.
+    pub fn another_empty(&self, whole: u32, not: SubRegionId) -> Option<SubRegionId> {
+        self.level(usize::from(level_of(whole))).find(|&id| id != not)
+    }
+
+    /// Forgets all; the sub-regions are somebody else's now.
+    pub fn clear(&self) {
+        self.heads.iter().for_each(|h| h.set(0));
+    }
+}

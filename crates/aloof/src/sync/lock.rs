@@ -1,0 +1,55 @@
+//! A lock for the rare paths that call the OS: spins a little, then yields.
+//!
+//! It never allocates, can be held over `fork` and needs no destructor.
+
+use super::{AtomicBool, Ordering};
+
+/// Mutual exclusion without poisoning, queueing or memory of its own.
+pub struct Lock {
+    held: AtomicBool,
+}
+
+/// Releases its [`Lock`] when dropped.
+pub struct Guard<'a> {
+    lock: &'a Lock,
+}
+
+impl Lock {
+    /// A free lock.
+    pub const fn new() -> Lock {
+        Lock { held: AtomicBool::new(false) }
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> Guard<'_> {
+        let mut spins = 0;
+        // Acquire: sees all that the last holder wrote.
+        while self.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            spins += 1;
+            if spins < 64 {
+                core::hint::spin_loop();
+            } else {
+                // SAFETY: sched_yield has no preconditions.
+                unsafe { libc::sched_yield() };
+            }
+        }
+        Guard { lock: self }
+    }
+
+    /// Takes the lock for the time of a fork; pairs with [`Lock::unlock_after_fork`].
+    pub fn lock_for_fork(&self) {
+        core::mem::forget(self.lock());
+    }
+
+    /// Frees the lock in the parent and in the child; the caller took it before the fork.
+    pub fn unlock_after_fork(&self) {
+        self.held.store(false, Ordering::Release);
+    }
+}
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        // Release: hands on all that was written under the lock.
+        self.lock.held.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,20 @@
+//! The one door to atomics: `core` in the product, `loom` under `--cfg loom`.
+//!
+//! Which word is written by whom, and what each ordering publishes, is listed in
+//! `docs/concurrency.md`.
+
+#[cfg(not(loom))]
+pub(crate) use core::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+};
+#[cfg(loom)]
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+#[cfg(not(loom))]
+mod lock;
+#[cfg(not(loom))]
+pub(crate) use lock::Lock;
+#[cfg(not(loom))]
+mod owned;
+#[cfg(not(loom))]
+pub(crate) use owned::{Owned8, Owned16, Owned32, Owned64, OwnedPtr, OwnedSize};

@@ -1,0 +1,78 @@
+//! A field that one thread writes at a time and others may only glance at.
+//!
+//! Plain loads and stores in the machine code; atomics in the type system, so that statistics, the
+//! child of a fork and the checks of a freeing thread may read without a data race.
+
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+macro_rules! owned {
+    ($name:ident, $atomic:ident, $value:ty) => {
+        /// A field written by its owner only.
+        #[repr(transparent)]
+        pub struct $name($atomic);
+
+        impl $name {
+            /// Holds `value` from the start.
+            pub const fn new(value: $value) -> $name {
+                $name($atomic::new(value))
+            }
+
+            /// The value; up to date for the owner, a glance for others.
+            #[inline(always)]
+            pub fn get(&self) -> $value {
+                self.0.load(Ordering::Relaxed)
+            }
+
+            /// Replaces the value; the owner's right.
+            #[inline(always)]
+            pub fn set(&self, value: $value) {
+                self.0.store(value, Ordering::Relaxed);
+            }
+        }
+    };
+}
+
+owned!(Owned8, AtomicU8, u8);
+owned!(Owned16, AtomicU16, u16);
+owned!(Owned32, AtomicU32, u32);
+owned!(Owned64, AtomicU64, u64);
+owned!(OwnedSize, AtomicUsize, usize);
+
+/// A pointer written by its owner only.
+#[repr(transparent)]
+pub struct OwnedPtr<T>(AtomicPtr<T>);
+
+impl<T> OwnedPtr<T> {
+    /// Holds `value` from the start.
+    pub const fn new(value: *mut T) -> OwnedPtr<T> {
+        OwnedPtr(AtomicPtr::new(value))
+    }
+
+    /// The value; up to date for the owner, a glance for others.
+    #[inline(always)]
+    pub fn get(&self) -> *mut T {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Replaces the value; the owner's right.
+    #[inline(always)]
+    pub fn set(&self, value: *mut T) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+impl Owned32 {
+    /// Adds, wrapping.
+    #[inline(always)]
+    pub fn add(&self, n: u32) {
+        self.set(self.get().wrapping_add(n));
+    }
+}
+
+impl Owned64 {
+    /// Adds, wrapping.
+    #[inline(always)]
+    pub fn add(&self, n: u64) {
+        self.set(self.get().wrapping_add(n));
+    }
+}

@@ -1,0 +1,82 @@
+//! Threads: which heap is mine, when it begins and when it ends.
+//!
+//! The thread's word ([`word`]) points at the front of a heap. It starts at a front whose magazines are
+//! empty and whose tag matches nothing, so that no hot path asks whether the thread is known. The first
+//! slow path replaces it by a real heap; the thread's exit by a front that says so.
+
+mod process;
+mod word;
+
+use crate::heap::{self, DEAD, EMPTY, Heap};
+use crate::num::ids::HeapId;
+use crate::sync::{AtomicU32, Ordering};
+
+pub(crate) use process::{age_ns, begin};
+pub(crate) use word::front;
+
+/// The key whose destructor ends a thread's heap: value + 1, 0 before it exists.
+static EXIT_KEY: AtomicU32 = AtomicU32::new(0);
+
+/// Rounds of destructors of thread-specific values that glibc runs.
+const EXIT_ROUNDS: u32 = 4;
+
+/// Runs `f` on the calling thread's heap, which begins if need be. On a thread that has ended its heap,
+/// `f` gets one for the moment. None if there is no memory for a heap.
+#[inline]
+pub fn with_heap<R>(f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
+    let id = front().id.get();
+    if id != EMPTY && id != DEAD {
+        return Some(f(Heap::of(HeapId(id))));
+    }
+    with_heap_slow(id, f)
+}
+
+#[cold]
+#[inline(never)]
+fn with_heap_slow<R>(id: u32, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
+    if !process::begin() {
+        return None;
+    }
+    let heap = heap::acquire()?;
+    if id == DEAD {
+        let result = f(heap);
+        heap.retire();
+        return Some(result);
+    }
+    // First the word, then everything that may allocate.
+    word::set(&heap.front);
+    process::begin_late();
+    arm_exit(heap);
+    Some(f(heap))
+}
+
+/// The calling thread's heap, if it has one.
+pub fn current() -> Option<&'static Heap> {
+    let id = front().id.get();
+    (id != EMPTY && id != DEAD).then(|| Heap::of(HeapId(id)))
+}
+
+fn arm_exit(heap: &'static Heap) {
+    let key = EXIT_KEY.load(Ordering::Acquire);
+    if key != 0 {
+        // SAFETY: the key exists. A refusal leaves the heap to whoever adopts nothing of it: it stays live.
+        unsafe { libc::pthread_setspecific(key - 1, core::ptr::from_ref(heap).cast()) };
+    }
+}
+
+/// The destructor of the key. It comes back in every round, so that destructors of others which still
+/// allocate or free find a heap; in the last round the heap ends.
+unsafe extern "C" fn on_thread_exit(value: *mut libc::c_void) {
+    let Some(heap) = current() else { return };
+    let rounds = heap.exit_rounds.get() + 1;
+    heap.exit_rounds.set(rounds);
+    if rounds < EXIT_ROUNDS {
+        let key = EXIT_KEY.load(Ordering::Acquire);
+        // SAFETY: the key exists, this is its destructor.
+        if unsafe { libc::pthread_setspecific(key - 1, value) } == 0 {
+            return;
+        }
+    }
+    word::set(word::dead());
+    heap.retire();
+}

@@ -1,0 +1,80 @@
+//! The thread's word: eight bytes of thread-local storage with initial-exec access.
+//!
+//! `thread_local!` in a shared library calls `__tls_get_addr`; a symbol of our own, reached through the
+//! global offset table, costs two loads, and one in an executable, where the linker resolves it.
+
+use core::arch::{asm, global_asm};
+use core::ptr;
+
+use crate::heap::{DEAD, EMPTY, EMPTY_MAGAZINE, Front};
+use crate::num::class::CLASSES;
+use crate::num::size::CHUNKS;
+use crate::sync::{AtomicU32, Owned32, OwnedPtr, OwnedSize};
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+compile_error!("aloof knows the thread's word on Linux x86-64 only; see docs/platforms.md");
+
+/// The tag that is read for any address when there is no heap.
+static NO_TAG: AtomicU32 = AtomicU32::new(0);
+
+/// A front that serves nothing: empty magazines, every address beyond the last chunk, no tag of its own.
+const fn nobody(id: u32) -> Front {
+    Front {
+        base: OwnedSize::new(1 << 63),
+        tags: OwnedPtr::new((&raw const NO_TAG).cast_mut().wrapping_sub(CHUNKS)),
+        tag: Owned32::new(id << 8),
+        id: Owned32::new(id),
+        hot: [const { OwnedPtr::new(EMPTY_MAGAZINE) }; CLASSES],
+    }
+}
+
+static EMPTY_FRONT: Front = nobody(EMPTY);
+static DEAD_FRONT: Front = nobody(DEAD);
+
+global_asm!(
+    ".pushsection .tdata.aloof,\"awT\",@progbits",
+    ".p2align 3",
+    ".globl __aloof_thread_word_0_1",
+    ".hidden __aloof_thread_word_0_1",
+    ".type __aloof_thread_word_0_1, @object",
+    ".size __aloof_thread_word_0_1, 8",
+    "__aloof_thread_word_0_1:",
+    ".quad {empty}",
+    ".popsection",
+    empty = sym EMPTY_FRONT,
+);
+
+/// The front of the calling thread's heap.
+#[inline(always)]
+pub fn front() -> &'static Front {
+    let word: *const Front;
+    // SAFETY: reads the thread's word, which always points at a front that is never unmapped.
+    unsafe {
+        asm!(
+            "mov {word}, qword ptr [rip + __aloof_thread_word_0_1@GOTTPOFF]",
+            "mov {word}, qword ptr fs:[{word}]",
+            word = out(reg) word,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+        &*word
+    }
+}
+
+/// Replaces the calling thread's word.
+pub fn set(front: &'static Front) {
+    // SAFETY: writes the thread's word only.
+    unsafe {
+        asm!(
+            "mov {at}, qword ptr [rip + __aloof_thread_word_0_1@GOTTPOFF]",
+            "mov qword ptr fs:[{at}], {front}",
+            at = out(reg) _,
+            front = in(reg) ptr::from_ref(front),
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// The front of a thread that has ended its heap.
+pub fn dead() -> &'static Front {
+    &DEAD_FRONT
+}
