@@ -3,7 +3,6 @@
 use crate::heap::Front;
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, SizeClass};
 use crate::num::size::*;
-use crate::sync::Ordering;
 use crate::thread::front;
 
 /// Takes the newest block of a class's magazine; 0 if it is empty.
@@ -26,9 +25,10 @@ pub fn malloc(size: usize) -> *mut u8 {
         return super::route::large_slow(size);
     }
     let class = SizeClass::of(size);
-    let addr = pop(front(), class);
+    let front = front();
+    let addr = pop(front, class);
     if addr == 0 {
-        return super::route::small_slow(class);
+        return super::route::small_slow(front, class);
     }
     core::ptr::with_exposed_provenance_mut(addr)
 }
@@ -41,26 +41,37 @@ pub fn malloc(size: usize) -> *mut u8 {
 pub unsafe fn free(block: *mut u8) {
     let front = front();
     let addr = block.expose_provenance();
-    let chunk = addr.wrapping_sub(front.base.get()) >> CHUNK_SHIFT;
-    // Addresses outside partition 0 (null among them) are looked up in the entry after the last: no tag.
-    let chunk = core::hint::select_unpredictable(chunk < CHUNKS, chunk, CHUNKS);
-    // SAFETY: the table has CHUNKS + 1 readable entries.
-    let tag = unsafe { (*front.tags.get().wrapping_add(chunk)).load(Ordering::Relaxed) };
-    let class = tag ^ front.tag.get();
-    if class >= CLASSES as u32 {
+    // SAFETY: the front is this thread's own. The table has CHUNKS + 1 readable entries; the entry of a block that
+    // this thread may free is not written meanwhile.
+    let class = unsafe {
+        let chunk = opaque(addr.wrapping_sub(front.base.get()) >> CHUNK_SHIFT);
+        // Addresses outside partition 0 (null among them) are looked up in the entry after the last: no tag.
+        let chunk = opaque(core::hint::select_unpredictable(chunk < CHUNKS, chunk, CHUNKS));
+        (front.tags.get().wrapping_add(chunk).read() ^ front.tag.get()) as usize
+    };
+    if class >= CLASSES {
         return super::route::free_slow(addr);
     }
-    let hot = &front.hot[class as usize];
+    let hot = &front.hot[class];
     let top = hot.get();
     if top.addr().is_multiple_of(MAGAZINE_BYTES) {
-        return super::route::push_slow(SizeClass(class as u8), addr);
+        return super::route::push_slow(addr, class);
     }
     // SAFETY: a top that is not at the end has a free place at it, and a block or the sentinel below.
     unsafe {
         if top.wrapping_sub(1).read() == addr {
-            return super::route::push_slow(SizeClass(class as u8), addr);
+            return super::route::push_slow(addr, class);
         }
         top.write(addr);
     }
     hot.set(top.wrapping_add(1));
+}
+
+/// Keeps the compiler from folding the shift into the comparison, which would need a longer constant, and from
+/// extending what is extended already.
+#[inline(always)]
+fn opaque(mut x: usize) -> usize {
+    // SAFETY: no instruction at all.
+    unsafe { core::arch::asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+    x
 }

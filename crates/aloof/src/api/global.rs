@@ -44,9 +44,10 @@ unsafe impl GlobalAlloc for Aloof {
             // SAFETY: a layout's alignment is a power of two.
             return unsafe { raw::malloc_aligned(layout.size(), layout.align()) };
         };
-        let addr = fast::pop(front(), class);
+        let front = front();
+        let addr = fast::pop(front, class);
         if addr == 0 {
-            return route::small_slow(class);
+            return route::small_slow(front, class);
         }
         ptr::with_exposed_provenance_mut(addr)
     }

@@ -168,7 +168,7 @@ pub fn purge() -> bool {
         heap.flush_all();
         heap.read_mail();
     });
-    crate::partition::purge() > 0
+    crate::partition::purge_down_to(0) > 0
 }
 
 /// Figures of the process.

@@ -13,6 +13,7 @@
 //! next that can serve the size is asked: smaller partitions, then a mapping of its own.
 
 use crate::direct::{self, Block, huge};
+use crate::heap::Front;
 use crate::heap::tally::{Tier, count_shared};
 use crate::num::class::SizeClass;
 use crate::num::ids::PartitionId;
@@ -131,17 +132,29 @@ pub fn pointer(block: Option<Block>) -> *mut u8 {
     block.map_or(core::ptr::null_mut(), |b| core::ptr::with_exposed_provenance_mut(b.addr))
 }
 
-/// malloc when the magazine is empty.
+/// malloc when the magazine is empty: the slot.
 #[cold]
 #[inline(never)]
-pub fn small_slow(class: SizeClass) -> *mut u8 {
-    match with_heap(|heap| heap.take_small(class)).flatten() {
+pub fn small_slow(front: &Front, class: SizeClass) -> *mut u8 {
+    match front.slots[class.index()].take() {
         Some(small) => core::ptr::with_exposed_provenance_mut(small.addr),
-        None => {
-            set_errno_no_memory();
-            core::ptr::null_mut()
-        }
+        None => refill_slow(class),
     }
+}
+
+/// malloc when the slot is used up as well.
+#[cold]
+#[inline(never)]
+fn refill_slow(class: SizeClass) -> *mut u8 {
+    pointer(allocate_small(class))
+}
+
+fn allocate_small(class: SizeClass) -> Option<Block> {
+    let small = with_heap(|heap| heap.take_small(class)).flatten();
+    if small.is_none() {
+        set_errno_no_memory();
+    }
+    small.map(|small| Block { addr: small.addr, bytes: class.size(), zeroed: small.zeroed })
 }
 
 /// malloc of what no pool serves.
@@ -166,8 +179,8 @@ pub fn free_slow(addr: usize) {
 /// free of an own small block when its magazine is full, or when it lies on top already.
 #[cold]
 #[inline(never)]
-pub fn push_slow(class: SizeClass, addr: usize) {
-    with_heap(|heap| heap.push_slow(class, addr));
+pub fn push_slow(addr: usize, class: usize) {
+    with_heap(|heap| heap.push_slow(SizeClass(class as u8), addr));
 }
 
 #[cfg(test)]

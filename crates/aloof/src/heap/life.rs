@@ -97,13 +97,16 @@ impl Heap {
 
     /// Makes a record an empty heap.
     pub(super) fn open(&self, id: HeapId) {
-        self.front.base.set(space::base());
-        self.front.tags.set(space::tags().cast_mut());
-        self.front.tag.set(id.0 << 8);
+        // SAFETY: the record has no thread yet.
+        unsafe {
+            self.front.base.set(space::base());
+            self.front.tags.set(space::tags());
+            self.front.tag.set(id.0 << 8);
+        }
         self.front.id.set(id.0);
         self.forget_magazines();
         for c in 0..CLASSES {
-            self.slots[c].bits.set(0);
+            self.front.slots[c].bits.set(0);
         }
         self.forget_owned();
         self.outbox_len.set(0);

@@ -10,6 +10,7 @@
 use super::{Heap, MAGAZINES};
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_SLOTS, SizeClass};
 use crate::num::ids::*;
+use crate::num::size::CHUNK;
 use crate::os::message::fault;
 use crate::pool::{Fault, Pool};
 use crate::sync::OwnedSize;
@@ -86,40 +87,68 @@ impl Heap {
         let hot = &self.front.hot[class.index()];
         let bottom = self.magazine_bottom(class);
         let len = self.magazine_len(class);
-        // SAFETY: `n` <= `len` entries from the bottom on are blocks.
+        // SAFETY: `n` <= `len` entries from the bottom on are blocks; the rest moves down.
         unsafe {
-            let mut last = PoolId::NONE;
-            for i in 0..n {
-                self.give_block(bottom.wrapping_add(i).read(), &mut last);
-            }
-            if last.is_some() {
-                self.restock(last);
-            }
+            self.give_blocks(core::slice::from_raw_parts(bottom, n));
             core::ptr::copy(bottom.wrapping_add(n), bottom, len - n);
         }
         hot.set(bottom.wrapping_add(len - n));
         self.count_pool_blocks(class, -(n as i64));
     }
 
-    /// Returns a block to its pool. `last` is the pool of the block before, which is restocked when
-    /// another comes.
-    #[inline]
-    fn give_block(&self, addr: usize, last: &mut PoolId) {
-        let offset = addr - self.base();
-        let (id, _) = Pool::of_chunk(ChunkId::at(offset));
-        if id != *last {
-            if last.is_some() {
-                self.restock(*last);
+    /// Returns blocks to their pools. Neighbours in the list that share a pool, or a word, share the work.
+    fn give_blocks(&self, blocks: &[usize]) {
+        let mut rest = blocks;
+        while let Some(&addr) = rest.first() {
+            let offset = addr - self.base();
+            let (id, _) = Pool::of_chunk(ChunkId::at(offset));
+            let n = self.give_to_pool(id, Pool::of(id), rest);
+            self.restock(id);
+            rest = &rest[n..];
+        }
+    }
+
+    /// Returns the first blocks, as far as they are of this pool; their number.
+    #[inline(always)]
+    fn give_to_pool(&self, id: PoolId, pool: &Pool, blocks: &[usize]) -> usize {
+        let (start, info) = (self.base() + pool.offset(), pool.class().info());
+        let bytes = usize::from(info.chunks) * CHUNK;
+        let (mut word, mut mask) = (0, 0u64);
+        let mut n = 0;
+        for &addr in blocks {
+            let within = addr.wrapping_sub(start);
+            if within >= bytes {
+                break;
             }
-            *last = id;
+            let block = info.block_at(within);
+            if block * info.size as usize != within {
+                block_fault(addr, Fault::Interior);
+            }
+            if block / 64 != word {
+                self.give_word(id, pool, word, mask);
+                (word, mask) = (block / 64, 0);
+            }
+            let bit = 1 << (block % 64);
+            if mask & bit != 0 {
+                block_fault(addr, Fault::DoubleFree);
+            }
+            mask |= bit;
+            n += 1;
         }
-        let pool = Pool::of(id);
-        let block = pool.block_at(offset).unwrap_or_else(|why| block_fault(addr, why));
-        let (w, mask) = (block / 64, 1u64 << (block % 64));
-        if self.slot_has(pool.class(), id, w, mask) {
-            block_fault(addr, Fault::DoubleFree);
+        self.give_word(id, pool, word, mask);
+        n
+    }
+
+    /// Returns blocks of one word to their pool.
+    #[inline(always)]
+    fn give_word(&self, id: PoolId, pool: &Pool, word: usize, mask: u64) {
+        if mask == 0 {
+            return;
         }
-        pool.give(w, mask).unwrap_or_else(|why| block_fault(addr, why));
+        if self.slot_has(pool.class(), id, word as u32, mask) || pool.give(word as u32, mask).is_err() {
+            let first = word * 64 + mask.trailing_zeros() as usize;
+            block_fault(self.base() + pool.offset() + first * pool.class().size(), Fault::DoubleFree);
+        }
     }
 
     /// Returns all blocks of all magazines and slots: the heap ends, or the program does.
@@ -136,7 +165,7 @@ impl Heap {
     /// Blocks and bytes in magazines and slots.
     pub(super) fn cached(&self) -> (u64, u64) {
         SizeClass::all().fold((0, 0), |(blocks, bytes), class| {
-            let n = self.magazine_len(class) as u64 + u64::from(self.slots[class.index()].bits.get().count_ones());
+            let n = self.magazine_len(class) as u64 + u64::from(self.front.slots[class.index()].bits.get().count_ones());
             (blocks + n, bytes + n * class.size() as u64)
         })
     }
@@ -155,7 +184,7 @@ impl Heap {
                     Pool::of(id).give_again(block / 64, 1 << (block % 64));
                 }
             }
-            let slot = &self.slots[class.index()];
+            let slot = &self.front.slots[class.index()];
             if slot.bits.get() != 0 {
                 Pool::of(PoolId(slot.pool.get())).give_again(slot.word.get().into(), slot.bits.get());
             }

@@ -21,7 +21,7 @@ use crate::num::size::*;
 use crate::remote::Inbox;
 use crate::space;
 use crate::sub::Shelf;
-use crate::sync::{AtomicU32, Owned8, Owned32, Owned64, OwnedPtr, OwnedSize};
+use crate::sync::{AtomicU32, Owned8, Owned32, Owned64, OwnedPtr, OwnedSize, Private};
 
 pub(crate) use fork::orphan_all_but;
 pub(crate) use magazine::EMPTY_MAGAZINE;
@@ -32,15 +32,17 @@ pub(crate) use registry::{acquire, counts};
 #[repr(C)]
 pub struct Front {
     /// Address of partition 0.
-    pub base: OwnedSize,
+    pub base: Private<usize>,
     /// The table of tags.
-    pub tags: OwnedPtr<AtomicU32>,
+    pub tags: Private<*const u32>,
     /// `id << 8`: tag of a pool of this heap, less the class.
-    pub tag: Owned32,
+    pub tag: Private<u32>,
     /// The heap; one of [`EMPTY`] and [`DEAD`] if there is none.
     pub id: Owned32,
     /// Tops of the magazines: the newest block is at `top - 1`.
     pub hot: [OwnedPtr<usize>; CLASSES],
+    /// Where `malloc` looks when a magazine is empty.
+    pub slots: [Slot; CLASSES],
 }
 
 /// No heap yet.
@@ -50,15 +52,50 @@ pub const DEAD: u32 = 0x00ff_fffe;
 
 /// One word of a pool, being handed out.
 #[repr(C)]
-struct Slot {
+pub struct Slot {
     /// Blocks left.
     bits: Owned64,
     /// Address of the word's first block.
     base: OwnedSize,
+    /// Bytes of a block.
+    size: Owned32,
     pool: Owned32,
     word: Owned8,
     /// Whether the blocks read as zeros.
     zeroed: Owned8,
+}
+
+impl Slot {
+    /// A slot without blocks.
+    pub const NONE: Slot = Slot {
+        bits: Owned64::new(0),
+        base: OwnedSize::new(0),
+        size: Owned32::new(0),
+        pool: Owned32::new(0),
+        word: Owned8::new(0),
+        zeroed: Owned8::new(0),
+    };
+
+    /// The lowest block left.
+    #[inline(always)]
+    pub fn take(&self) -> Option<Small> {
+        let bits = self.bits.get();
+        if bits == 0 {
+            return None;
+        }
+        self.bits.set(bits & (bits - 1));
+        let addr = self.base.get() + bits.trailing_zeros() as usize * self.size.get() as usize;
+        Some(Small { addr, zeroed: self.zeroed.get() != 0 })
+    }
+}
+
+/// A block of a slot.
+#[derive(Clone, Copy)]
+pub struct Small {
+    /// Address of the first byte.
+    pub addr: usize,
+    /// Whether all of it reads as zeros.
+    pub zeroed: bool,
 }
 
 /// Pools of a class that have something free.
@@ -79,7 +116,6 @@ const OUTBOX: usize = 64;
 pub struct Heap {
     /// See [`Front`].
     pub front: Front,
-    slots: [Slot; CLASSES],
     bins: [Bin; CLASSES],
     arenas: [Shelf; PARTITIONS],
     runs: [Shelf; PARTITIONS],
@@ -124,10 +160,11 @@ impl Heap {
 
     #[inline(always)]
     fn base(&self) -> usize {
-        self.front.base.get()
+        // SAFETY: written before the heap got its thread.
+        unsafe { self.front.base.get() }
     }
 
     fn tag_of(&self, class: SizeClass) -> u32 {
-        self.front.tag.get() | u32::from(class.0)
+        self.id().0 << 8 | u32::from(class.0)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::magazine::block_fault;
 use super::tally::Tier;
-use super::{Bin, Heap};
+use super::{Bin, Heap, Small};
 use crate::arena;
 use crate::num::bits;
 use crate::num::class::SizeClass;
@@ -12,27 +12,11 @@ use crate::space;
 use crate::sub::SubRegion;
 use crate::sync::{Ordering, Owned32};
 
-/// A block of a slot: its address, and whether it reads as zeros.
-#[derive(Clone, Copy)]
-pub struct Small {
-    /// Address of the first byte.
-    pub addr: usize,
-    /// Whether all of it reads as zeros.
-    pub zeroed: bool,
-}
-
 impl Heap {
     /// The next block of the class's slot, refilled if it is used up. None if the OS refuses.
-    #[inline(always)]
+    #[inline]
     pub fn take_small(&self, class: SizeClass) -> Option<Small> {
-        let slot = &self.slots[class.index()];
-        let bits = slot.bits.get();
-        if bits == 0 {
-            return self.refill(class);
-        }
-        slot.bits.set(bits & (bits - 1));
-        let addr = slot.base.get() + bits.trailing_zeros() as usize * class.size();
-        Some(Small { addr, zeroed: slot.zeroed.get() != 0 })
+        self.front.slots[class.index()].take().or_else(|| self.refill(class))
     }
 
     /// Loads the slot with another word: of a pool with freed blocks, else one with fresh blocks, else a new one.
@@ -51,7 +35,8 @@ impl Heap {
         let pool = Pool::of(id);
         // A listed pool has a word to give.
         let word = pool.take_word()?;
-        let slot = &self.slots[class.index()];
+        let slot = &self.front.slots[class.index()];
+        slot.size.set(class.size() as u32);
         slot.pool.set(id.0);
         slot.word.set(word.index as u8);
         slot.zeroed.set(word.zeroed.into());
@@ -59,7 +44,7 @@ impl Heap {
         slot.bits.set(word.bits);
         self.restock(id);
         self.count_pool_blocks(class, i64::from(word.bits.count_ones()));
-        self.take_small(class)
+        slot.take()
     }
 
     /// Counts pool blocks as out (positive) or back.
@@ -101,13 +86,13 @@ impl Heap {
     /// Whether blocks of a word lie in the class's slot.
     #[inline(always)]
     pub(super) fn slot_has(&self, class: SizeClass, pool: PoolId, w: u32, mask: u64) -> bool {
-        let slot = &self.slots[class.index()];
+        let slot = &self.front.slots[class.index()];
         slot.bits.get() & mask != 0 && slot.pool.get() == pool.0 && u32::from(slot.word.get()) == w
     }
 
     /// Returns what is left in the class's slot to its pool.
     pub(super) fn return_slot(&self, class: SizeClass) {
-        let slot = &self.slots[class.index()];
+        let slot = &self.front.slots[class.index()];
         let bits = slot.bits.get();
         if bits == 0 {
             return;

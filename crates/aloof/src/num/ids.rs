@@ -47,7 +47,7 @@ impl PoolId {
 
 impl PartitionId {
     /// All nine.
-    pub fn all() -> impl Iterator<Item = PartitionId> {
+    pub fn all() -> impl DoubleEndedIterator<Item = PartitionId> {
         (0..PARTITIONS as u8).map(PartitionId)
     }
 

@@ -1,5 +1,6 @@
 //! Acquiring and releasing pieces in all regions.
 
+use super::decay;
 use super::masks::{Claim, Masks};
 use super::region::Region;
 use super::summary::Summary;
@@ -34,8 +35,6 @@ static COMMITTED: AtomicUsize = AtomicUsize::new(0);
 static PEAK_COMMITTED: AtomicUsize = AtomicUsize::new(0);
 /// Bytes of it that are free.
 static PENDING: AtomicUsize = AtomicUsize::new(0);
-/// Free memory kept accessible at most; beyond it goes back at once.
-const PENDING_MAX: usize = 128 << 20;
 
 /// A piece just acquired.
 #[derive(Clone, Copy)]
@@ -176,41 +175,56 @@ fn retire_warm(id: RegionId, mask: u64) {
     REGION[id.0 as usize].retire_warm(mask);
 }
 
-/// Gives claimed memory back to the OS; what the OS does not take stays pending.
-fn retire_cold(id: RegionId, mask: u64) {
+/// Gives claimed memory back to the OS; what the OS does not take stays pending. Returns what it took.
+fn retire_cold(id: RegionId, mask: u64) -> u64 {
     let done = decommit(id, mask);
     COMMITTED.fetch_sub(bytes(id, done), Ordering::Relaxed);
     REGION[id.0 as usize].retire_cold(done, !space::is_piecewise());
     if mask & !done != 0 {
         retire_warm(id, mask & !done);
     }
+    done
 }
 
 /// Gives a piece of `n` sub-regions back. The caller has cleared its descriptors.
 pub fn release(first: SubRegionId, n: u32) {
     let (id, mask) = (first.region(), bits::run(first.bit(), n));
-    if PENDING.load(Ordering::Relaxed) + bytes(id, mask) > PENDING_MAX {
-        retire_cold(id, mask);
-    } else {
-        retire_warm(id, mask);
-    }
+    retire_warm(id, mask);
     announce(id);
+    decay::step();
 }
 
-/// Gives all pending memory back to the OS; returns the bytes.
-pub fn purge() -> usize {
+/// Bytes that are free and accessible.
+pub fn pending_bytes() -> usize {
+    PENDING.load(Ordering::Relaxed)
+}
+
+/// Gives pending memory back to the OS until at most `kept` bytes are left, the largest pieces and highest
+/// addresses first; returns the bytes given.
+pub fn purge_down_to(kept: usize) -> usize {
     let mut given = 0;
-    for p in PartitionId::all() {
-        let limit = space::usable_regions(p);
-        let mut from = 0;
-        while let Some(i) = INDEX[p.0 as usize].pending.find(from, limit) {
+    for p in PartitionId::all().rev() {
+        let index = &INDEX[p.0 as usize].pending;
+        let mut limit = space::usable_regions(p);
+        while let Some(i) = index.find_last(limit) {
             let id = p.region(i);
-            let mask = REGION[id.0 as usize].claim_pending(u64::MAX);
-            PENDING.fetch_sub(bytes(id, mask), Ordering::Relaxed);
-            given += bytes(id, mask);
-            retire_cold(id, mask);
-            announce(id);
-            from = i + 1;
+            let region = &REGION[id.0 as usize];
+            while pending_bytes() > kept
+                && let Some(top) = region.masks().pending.checked_ilog2()
+            {
+                let mask = region.claim_pending(1 << top);
+                PENDING.fetch_sub(bytes(id, mask), Ordering::Relaxed);
+                given += bytes(id, mask);
+                if retire_cold(id, mask) != mask {
+                    return given;
+                }
+                announce(id);
+            }
+            if pending_bytes() <= kept {
+                return given;
+            }
+            index.clear(i, || region.masks().pending != 0);
+            limit = i;
         }
     }
     given

@@ -97,6 +97,24 @@ impl<const FULL: bool> Summary<FULL> {
     }
 }
 
+#[cfg(not(loom))]
+impl<const FULL: bool> Summary<FULL> {
+    /// The last region below `limit` whose bit is set.
+    pub fn find_last(&self, limit: usize) -> Option<usize> {
+        let mut end = limit;
+        while end > 0 {
+            let w = (end - 1) / 64;
+            let found = Self::read(&self.words[w]) & u64::MAX >> (63 - (end - 1) % 64);
+            if found != 0 {
+                return Some(w * 64 + found.ilog2() as usize);
+            }
+            let below = Self::read(&self.top) & !(u64::MAX << w);
+            end = below.checked_ilog2().map_or(0, |w| w as usize * 64 + 64);
+        }
+        None
+    }
+}
+
 #[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
@@ -128,6 +146,12 @@ mod tests {
         assert_eq!(all(&s), [0, 63, 130, 2000, 4095]);
         assert_eq!(s.find(131, 2000), None);
         assert_eq!(s.find(131, 2001), Some(2000));
+        let mut last = 4096;
+        for i in [4095, 2000, 130, 63, 0] {
+            assert_eq!(s.find_last(last), Some(i));
+            last = i;
+        }
+        assert_eq!(s.find_last(0), None);
     }
 
     #[test]

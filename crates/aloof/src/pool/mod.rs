@@ -238,7 +238,8 @@ impl Pool {
         Ok(block as u32)
     }
 
-    /// Gives blocks of one word back.
+    /// Gives blocks of one word back. Words that were never handed out, blocks that the pool does not have
+    /// and blocks that are free are refused.
     #[inline(always)]
     pub fn give(&self, w: u32, mask: u64) -> Result<(), Fault> {
         if w >= u32::from(self.fresh.get()) {

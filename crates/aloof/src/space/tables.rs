@@ -31,8 +31,9 @@ pub fn block(offset: usize) -> *mut u8 {
     ptr::with_exposed_provenance_mut(base() + offset)
 }
 
-/// The table of tags.
-pub fn tags() -> *const AtomicU32 {
+/// The table of tags. A chunk's owner may read its entry as a plain `u32`, and anyone an entry that he has
+/// a right to; see `docs/concurrency.md`.
+pub fn tags() -> *const u32 {
     below(layout::TAGS, 0, 0)
 }
 

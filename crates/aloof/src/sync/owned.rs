@@ -3,6 +3,7 @@
 //! Plain loads and stores in the machine code; atomics in the type system, so that statistics, the
 //! child of a fork and the checks of a freeing thread may read without a data race.
 
+use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 macro_rules! owned {
@@ -58,6 +59,39 @@ impl<T> OwnedPtr<T> {
     #[inline(always)]
     pub fn set(&self, value: *mut T) {
         self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// A field that only its owner reads or writes: unlike an atomic, the compiler may read it as an operand.
+#[repr(transparent)]
+pub struct Private<T>(UnsafeCell<T>);
+
+// SAFETY: by the contract of `get` and `set`, one thread at a time accesses the field, unless nobody writes it.
+unsafe impl<T> Sync for Private<T> {}
+
+impl<T: Copy> Private<T> {
+    /// Holds `value` from the start.
+    pub const fn new(value: T) -> Private<T> {
+        Private(UnsafeCell::new(value))
+    }
+
+    /// The value.
+    ///
+    /// # Safety
+    /// The caller is the owner, or nobody ever writes the field.
+    #[inline(always)]
+    pub unsafe fn get(&self) -> T {
+        // SAFETY: the caller's promise.
+        unsafe { *self.0.get() }
+    }
+
+    /// Replaces the value.
+    ///
+    /// # Safety
+    /// The caller is the owner.
+    pub unsafe fn set(&self, value: T) {
+        // SAFETY: the caller's promise.
+        unsafe { *self.0.get() = value };
     }
 }
 
