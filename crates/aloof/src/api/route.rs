@@ -13,7 +13,7 @@
 //! next that can serve the size is asked: smaller partitions, then a mapping of its own.
 
 use crate::direct::{self, Block, huge};
-use crate::heap::Front;
+use crate::heap::{Front, Heap};
 use crate::heap::tally::{Tier, count_shared};
 use crate::num::class::SizeClass;
 use crate::num::ids::PartitionId;
@@ -132,11 +132,15 @@ pub fn pointer(block: Option<Block>) -> *mut u8 {
     block.map_or(core::ptr::null_mut(), |b| core::ptr::with_exposed_provenance_mut(b.addr))
 }
 
-/// malloc when the magazine is empty: the slot.
+/// malloc when the magazine is empty: the slot, which also fills the magazine.
 #[cold]
 #[inline(never)]
-pub fn small_slow(front: &Front, class: SizeClass) -> *mut u8 {
-    match front.slots[class.index()].take() {
+pub fn small_slow(front: &'static Front, class: SizeClass) -> *mut u8 {
+    // A front without a heap has only empty slots.
+    if front.slots[class.index()].is_empty() {
+        return refill_slow(class);
+    }
+    match Heap::of_front(front).fill(class) {
         Some(small) => core::ptr::with_exposed_provenance_mut(small.addr),
         None => refill_slow(class),
     }
@@ -146,15 +150,13 @@ pub fn small_slow(front: &Front, class: SizeClass) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn refill_slow(class: SizeClass) -> *mut u8 {
-    pointer(allocate_small(class))
-}
-
-fn allocate_small(class: SizeClass) -> Option<Block> {
-    let small = with_heap(|heap| heap.take_small(class)).flatten();
-    if small.is_none() {
-        set_errno_no_memory();
+    match with_heap(|heap| heap.refill(class)).flatten() {
+        Some(small) => core::ptr::with_exposed_provenance_mut(small.addr),
+        None => {
+            set_errno_no_memory();
+            core::ptr::null_mut()
+        }
     }
-    small.map(|small| Block { addr: small.addr, bytes: class.size(), zeroed: small.zeroed })
 }
 
 /// malloc of what no pool serves.

@@ -2,7 +2,7 @@
 //!
 //! A request comes down from `api`: magazine ([`magazine`]), slot and pools ([`small`]), chunks and runs
 //! ([`medium`]). Frees of other threads' blocks go through the outbox ([`outbox`]) and come back through the
-//! inbox ([`collect`]). [`life`] opens, ends and adopts. A heap is a record of 64 KiB that is recycled but
+//! inbox ([`collect`]). [`life`] opens, ends and adopts. A heap is a record of 128 KiB that is recycled but
 //! never unmapped; all but the inbox and the link is its thread's alone.
 
 mod collect;
@@ -75,6 +75,12 @@ impl Slot {
         word: Owned8::new(0),
         zeroed: Owned8::new(0),
     };
+
+    /// Whether no block is left.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.bits.get() == 0
+    }
 
     /// The lowest block left.
     #[inline(always)]
@@ -150,6 +156,14 @@ impl Heap {
     pub fn of(id: HeapId) -> &'static Heap {
         // SAFETY: records stay accessible for ever, are zero at first, and all fields are atomic.
         unsafe { &*space::heap::<Heap>(id) }
+    }
+
+    /// The heap whose front this is; not one that stands for no heap.
+    #[inline(always)]
+    pub fn of_front(front: &'static Front) -> &'static Heap {
+        debug_assert!(front.id.get() != EMPTY && front.id.get() != DEAD);
+        // SAFETY: fronts of heaps are the head of a record, and records stay accessible for ever.
+        unsafe { &*core::ptr::from_ref(front).cast::<Heap>() }
     }
 
     /// Its id.

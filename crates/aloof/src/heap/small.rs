@@ -22,7 +22,7 @@ impl Heap {
     /// Loads the slot with another word: of a pool with freed blocks, else one with fresh blocks, else a new one.
     #[cold]
     #[inline(never)]
-    fn refill(&self, class: SizeClass) -> Option<Small> {
+    pub fn refill(&self, class: SizeClass) -> Option<Small> {
         self.read_mail();
         let bin = &self.bins[class.index()];
         let mut id = PoolId(bin.freed_first.get());
@@ -44,7 +44,7 @@ impl Heap {
         slot.bits.set(word.bits);
         self.restock(id);
         self.count_pool_blocks(class, i64::from(word.bits.count_ones()));
-        slot.take()
+        if self.front.hot[class.index()].get() == self.magazine_bottom(class) { self.fill(class) } else { slot.take() }
     }
 
     /// Counts pool blocks as out (positive) or back.
