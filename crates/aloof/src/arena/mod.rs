@@ -52,10 +52,21 @@ const fn aligned_starts(n: u32) -> u64 {
     mask
 }
 
+/// Which free chunks to take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pick {
+    /// Only such as were used before: their pages are there.
+    Used,
+    /// The lowest.
+    Any,
+}
+
 /// Takes the lowest `n` (1..=64) free chunks; naturally aligned if asked, when `n` is a power of two.
-pub fn take(sub: &SubRegion, n: u32, aligned: bool) -> Option<Chunks> {
+pub fn take(sub: &SubRegion, n: u32, aligned: bool, pick: Pick) -> Option<Chunks> {
     let free = sub.free.get();
-    let starts = bits::run_starts(free, n) & if aligned { aligned_starts(n) } else { u64::MAX };
+    let allowed = if aligned { aligned_starts(n) } else { u64::MAX };
+    let of = if pick == Pick::Used { free & sub.touched.get() } else { free };
+    let starts = bits::run_starts(of, n) & allowed;
     if starts == 0 {
         return None;
     }

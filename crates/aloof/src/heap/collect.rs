@@ -121,8 +121,8 @@ impl Heap {
         let longest = if runs { run::longest(sub) } else { arena::longest(sub) };
         shelf.update(id, longest);
         let empty = if runs { run::is_empty(sub) } else { arena::is_empty(sub) };
-        if empty && shelf.another_empty(longest, id).is_some() {
-            self.close_if_quiet(id, sub);
+        if empty {
+            self.close_spare(id, sub, longest);
         }
     }
 }

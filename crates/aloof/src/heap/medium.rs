@@ -2,7 +2,7 @@
 
 use super::Heap;
 use super::tally::Tier;
-use crate::arena::{self, Chunks};
+use crate::arena::{self, Chunks, Pick};
 use crate::direct::Block;
 use crate::num::bits;
 use crate::num::ids::*;
@@ -28,15 +28,15 @@ impl Heap {
         enough: impl Fn() -> bool,
     ) -> Option<(SubRegionId, Option<Chunks>)> {
         let shelf = &self.arenas[p.0 as usize];
-        let own = || {
+        let own = |pick| {
             shelf.candidates(n, TRIES).find_map(|id| {
                 let sub = SubRegion::of(id);
-                let chunks = arena::take(sub, n, aligned)?;
+                let chunks = arena::take(sub, n, aligned, pick)?;
                 shelf.update(id, arena::longest(sub));
                 Some((id, Some(chunks)))
             })
         };
-        if let Some(found) = own() {
+        if let Some(found) = own(Pick::Used) {
             return Some(found);
         }
         for _ in 0..ADOPTIONS {
@@ -45,15 +45,21 @@ impl Heap {
             if enough() {
                 return Some((id, None));
             }
-            if let Some(found) = own() {
+            if let Some(found) = own(Pick::Used) {
                 return Some(found);
             }
         }
-        let piece = partition::acquire(p, 1)?;
+        // A sub-region whose pages are there comes before own chunks without.
+        if !partition::has_pending(p)
+            && let Some(found) = own(Pick::Any)
+        {
+            return Some(found);
+        }
+        let Some(piece) = partition::acquire(p, 1) else { return own(Pick::Any) };
         arena::open(piece.first, self.id(), piece.zeroed);
         partition::activate(piece.first);
         shelf.insert(piece.first, FANOUT as u32);
-        own()
+        own(Pick::Any)
     }
 
     /// Gives chunks of an own arena back, and the arena if it is empty and not the last.
@@ -62,13 +68,21 @@ impl Heap {
         arena::give(sub, mask);
         let shelf = &self.arenas[id.partition().0 as usize];
         shelf.update(id, arena::longest(sub));
-        if arena::is_empty(sub) && shelf.another_empty(FANOUT as u32, id).is_some() {
-            self.close_if_quiet(id, sub);
+        if arena::is_empty(sub) {
+            self.close_spare(id, sub, FANOUT as u32);
         }
     }
 
+    /// Of two empty sub-regions on a shelf, closes the higher: the lower has more pages that were touched
+    /// before. `whole` is the free run of an empty one. The last is kept.
+    pub(super) fn close_spare(&self, id: SubRegionId, sub: &SubRegion, whole: u32) {
+        let Some(other) = self.shelf(id, sub).another_empty(whole, id) else { return };
+        let (low, high) = if id < other { (id, other) } else { (other, id) };
+        let _ = self.close_if_quiet(high, SubRegion::of(high)) || self.close_if_quiet(low, SubRegion::of(low));
+    }
+
     /// Gives an empty sub-region back to its partition unless a freer is still at it.
-    pub(super) fn close_if_quiet(&self, id: SubRegionId, sub: &SubRegion) -> bool {
+    fn close_if_quiet(&self, id: SubRegionId, sub: &SubRegion) -> bool {
         let quiet = sub.remote.is_quiet(sub.collected.get());
         if quiet {
             self.shelf(id, sub).remove(id);
@@ -140,8 +154,8 @@ impl Heap {
         self.count(Tier::Run, -1, -(i64::from(n) << p.unit_shift()));
         let shelf = &self.runs[p.0 as usize];
         shelf.update(id, run::longest(sub));
-        if run::is_empty(sub) && shelf.another_empty(UNITS as u32, id).is_some() {
-            self.close_if_quiet(id, sub);
+        if run::is_empty(sub) {
+            self.close_spare(id, sub, UNITS as u32);
         }
     }
 

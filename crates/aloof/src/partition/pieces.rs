@@ -85,6 +85,11 @@ pub fn acquire(p: PartitionId, n: u32) -> Option<Piece> {
     None
 }
 
+/// Whether the partition has free sub-regions whose pages may be there. A hint.
+pub fn has_pending(p: PartitionId) -> bool {
+    INDEX[p.0 as usize].pending.find(0, space::usable_regions(p)).is_some()
+}
+
 /// Tries one region. `Occupied`: something foreign was found; the region is worth another try.
 fn acquire_in(id: RegionId, n: u32) -> Result<Option<Piece>, Refused> {
     if !space::make_ready(id) {

@@ -58,13 +58,16 @@ impl Shelf {
         }
     }
 
-    /// Sub-regions that may have a free run of `run`: first those that surely have, from the tightest
-    /// level on, then at most `tries` of the level below. Each is looked at once.
+    /// Sub-regions that may have a free run of `run`: first, of those that head a level which surely has, the
+    /// lowest (what lies low was touched before, and what lies high gets a chance to empty); then the
+    /// other heads; then at most `tries` of the level that may have.
     pub fn candidates(&self, run: u32, tries: usize) -> impl Iterator<Item = SubRegionId> {
         let maybe = usize::from(level_of(run));
         let sure = if run.is_power_of_two() { maybe } else { maybe + 1 };
+        let heads = move || (sure..LEVELS).filter_map(|l| self.level(l).next());
+        let lowest = heads().min();
         let maybe_list = (sure != maybe).then(|| self.level(maybe).take(tries));
-        (sure..LEVELS).flat_map(|l| self.level(l).take(1)).chain(maybe_list.into_iter().flatten())
+        lowest.into_iter().chain(heads().filter(move |&id| Some(id) != lowest)).chain(maybe_list.into_iter().flatten())
     }
 
     /// All of a level.
