@@ -20,7 +20,7 @@ use crate::num::ids::PartitionId;
 use crate::num::size::*;
 use crate::os::linux::set_errno_no_memory;
 use crate::space;
-use crate::thread::with_heap;
+use crate::thread::{current, with_heap};
 
 /// What serves a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -166,10 +166,17 @@ pub fn large_slow(size: usize) -> *mut u8 {
     pointer(allocate(size, MIN_ALIGN))
 }
 
-/// free of what the hot path does not know.
+/// free of what the hot path does not know: first a small block of another heap.
 #[cold]
 #[inline(never)]
 pub fn free_slow(addr: usize) {
+    if !current().is_some_and(|heap| heap.try_send(addr)) {
+        free_any(addr);
+    }
+}
+
+#[inline(never)]
+fn free_any(addr: usize) {
     if addr == 0 {
         return;
     }

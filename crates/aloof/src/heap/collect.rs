@@ -67,7 +67,7 @@ impl Heap {
     pub(super) fn collect_pool(&self, id: PoolId) {
         let pool = Pool::of(id);
         let class = pool.class();
-        let n = remote::collect(Pool::remote(id), Pool::remote_words(id), |w, mask| {
+        let n = remote::collect(Pool::remote(id), Pool::remote_words(id, class), |w, mask| {
             let w = w as u32;
             if self.slot_has(class, id, w, mask) || pool.give(w, mask).is_err() {
                 let first = (w * 64 + mask.trailing_zeros()) as usize;
@@ -81,7 +81,8 @@ impl Heap {
     /// Takes the posts of an own sub-region.
     pub(super) fn collect_sub(&self, id: SubRegionId, sub: &SubRegion) {
         let p = id.partition();
-        let n = remote::collect(&sub.remote, &sub.remote_words, |w, mask| {
+        let words = if sub.kind() == Kind::Arena { &sub.remote_words[..1] } else { &sub.remote_words };
+        let n = remote::collect(&sub.remote, words, |w, mask| {
             if sub.kind() == Kind::Arena {
                 self.collect_chunks(id, sub, mask);
                 return;

@@ -65,7 +65,8 @@ fn settle_own(heap: &Heap, id: SubRegionId, sub: &SubRegion) {
 
 /// Makes a sub-region of a thread that is no more, or that was on its way from one to another, an orphan.
 fn orphan(id: SubRegionId, sub: &SubRegion) {
-    let taken = remote::collect(&sub.remote, &sub.remote_words, |w, mask| {
+    let words = if sub.kind() == Kind::Arena { &sub.remote_words[..1] } else { &sub.remote_words };
+    let taken = remote::collect(&sub.remote, words, |w, mask| {
         let mut rest = mask;
         while rest != 0 {
             let at = w as u32 * 64 + rest.trailing_zeros();
@@ -78,7 +79,7 @@ fn orphan(id: SubRegionId, sub: &SubRegion) {
     if sub.kind() == Kind::Arena && id.partition().0 == 0 {
         Heap::each_pool(id, sub, |pool_id| {
             let pool = Pool::of(pool_id);
-            remote::collect(Pool::remote(pool_id), Pool::remote_words(pool_id), |w, mask| pool.give_again(w as u32, mask));
+            remote::collect(Pool::remote(pool_id), Pool::remote_words(pool_id, pool.class()), |w, mask| pool.give_again(w as u32, mask));
             pool.recount();
             pool.set_listed(Stock::Consumed);
             Pool::remote(pool_id).forget_freers(pool.collected.get());

@@ -79,21 +79,29 @@ fn free_shared(addr: usize, tier: Tier, freed: Option<usize>) {
 }
 
 impl Heap {
+    /// Frees a small block of another's, if that is what lies at `addr`: the most frequent of the frees that
+    /// the hot path does not serve. False if it is not.
+    #[inline(always)]
+    pub fn try_send(&self, addr: usize) -> bool {
+        let offset = addr.wrapping_sub(self.base());
+        if offset >= 1 << PARTITION_SHIFT {
+            return false;
+        }
+        let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
+        let others = tag != 0 && tag >> 8 != self.id().0;
+        if others {
+            self.send(offset, SizeClass(tag as u8));
+        }
+        others
+    }
+
     /// Frees any block: the way of all frees that the hot path does not serve.
     pub fn free(&self, addr: usize) {
         let me = self.id();
-        let offset = addr.wrapping_sub(self.base());
-        if offset < 1 << PARTITION_SHIFT {
-            // The most frequent by far, first: a small block of another's.
-            let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
-            if tag != 0 && tag >> 8 != me.0 {
-                return self.send(addr);
-            }
-        }
         match locate(addr) {
             Err(why) => fault("free", addr, why),
             Ok(Place::Pool(_, tag)) if tag >> 8 == me.0 => self.push_slow(SizeClass(tag as u8), addr),
-            Ok(Place::Pool(..)) => self.send(addr),
+            Ok(Place::Pool(_, tag)) => self.send(addr - self.base(), SizeClass(tag as u8)),
             Ok(Place::Chunk(id, at, n)) if SubRegion::of(id).owner() == me => self.give_chunk_block(id, at, n),
             Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
             Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => self.give_run_block(id, at),
@@ -117,7 +125,8 @@ impl Heap {
             self.front.slots[c].bits.set(0);
         }
         self.forget_owned();
-        self.outbox_len.set(0);
+        self.outbox.iter().for_each(|parcel| parcel.mask.set(0));
+        self.outbox_blocks.set(0);
         self.outbox_bytes.set(0);
         self.exit_rounds.set(0);
         self.shared().inbox.open();

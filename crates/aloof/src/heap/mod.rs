@@ -45,7 +45,7 @@ pub struct Front {
     pub slots: [Slot; CLASSES],
 }
 
-/// No heap yet.
+/// No heap yet. It and [`DEAD`] are above all ids of heaps.
 pub const EMPTY: u32 = 0x00ff_ffff;
 /// The thread has ended its heap.
 pub const DEAD: u32 = 0x00ff_fffe;
@@ -114,8 +114,15 @@ struct Bin {
     fresh_first: Owned32,
 }
 
-/// Blocks of others that the outbox holds at most.
-const OUTBOX: usize = 64;
+/// Blocks of one word of another's pool, freed and not yet posted.
+#[repr(C)]
+struct Parcel {
+    key: Owned64,
+    mask: Owned64,
+}
+
+/// Parcels of the outbox.
+const PARCELS: usize = 64;
 
 /// The record.
 #[repr(C, align(64))]
@@ -125,8 +132,8 @@ pub struct Heap {
     bins: [Bin; CLASSES],
     arenas: [Shelf; PARTITIONS],
     runs: [Shelf; PARTITIONS],
-    outbox: [OwnedSize; OUTBOX],
-    outbox_len: Owned32,
+    outbox: [Parcel; PARCELS],
+    outbox_blocks: Owned32,
     outbox_bytes: Owned32,
     /// Rounds of thread-exit destructors seen.
     pub exit_rounds: Owned32,

@@ -1,38 +1,68 @@
 //! Frees of blocks that belong to another heap, or to nobody.
 //!
-//! Small blocks gather in the outbox, so that one post serves many; larger ones are posted at once.
+//! Small blocks gather in the outbox, a **parcel** for the blocks of one word of a pool, so that one post
+//! serves many; larger ones are posted at once. The outbox is a direct-mapped cache: a parcel that is in
+//! the way is posted, and all are when they hold too much together.
 
 use super::collect::Heaps;
 use super::magazine::block_fault;
-use super::{Heap, OUTBOX};
+use super::{Heap, PARCELS, Parcel};
 use crate::arena;
 use crate::num::bits;
+use crate::num::class::SizeClass;
 use crate::num::ids::*;
+use crate::num::size::CHUNK_SHIFT;
 use crate::partition;
 use crate::pool::{Fault, Pool};
 use crate::remote;
 use crate::sub::SubRegion;
 
+/// Blocks that the outbox holds at most.
+const BLOCKS: u32 = 256;
 /// Bytes that the outbox holds at most.
-const OUTBOX_BYTES: usize = 64 << 10;
+const BYTES: u32 = 128 << 10;
+
+impl Parcel {
+    /// The pool and the word.
+    fn key(pool: PoolId, word: usize) -> u64 {
+        u64::from(pool.0) << 6 | word as u64
+    }
+
+    /// Place of a key in the outbox (Fibonacci hashing; Knuth, TAOCP 3, 6.4).
+    fn place(key: u64) -> usize {
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PARCELS.trailing_zeros())) as usize
+    }
+}
 
 impl Heap {
-    /// Frees a small block of another's pool.
-    pub(super) fn send(&self, addr: usize) {
-        let offset = addr - self.base();
-        let (id, _) = Pool::of_chunk(ChunkId::at(offset));
-        let pool = Pool::of(id);
-        if let Err(why) = pool.block_at(offset) {
-            block_fault(addr, why);
+    /// Frees a small block, `offset` from the base, of another's pool of this class.
+    #[inline(always)]
+    pub fn send(&self, offset: usize, class: SizeClass) {
+        let chunk = ChunkId::at(offset);
+        let (pool, distance) = Pool::of_chunk(chunk);
+        let info = class.info();
+        let within = offset - ((chunk.0 - distance) as usize) * (1 << CHUNK_SHIFT);
+        let block = info.block_at(within);
+        if block * info.size as usize != within || block >= usize::from(info.blocks) {
+            block_fault(self.base() + offset, Fault::Interior);
         }
-        let n = self.outbox_len.get() as usize;
-        if n > 0 && self.outbox[n - 1].get() == addr {
-            block_fault(addr, Fault::DoubleFree);
+        let (key, bit) = (Parcel::key(pool, block / 64), 1u64 << (block % 64));
+        let parcel = &self.outbox[Parcel::place(key)];
+        let mask = parcel.mask.get();
+        if parcel.key.get() != key || mask == 0 {
+            if mask != 0 {
+                self.post_parcel(parcel, true);
+            }
+            parcel.key.set(key);
+            parcel.mask.set(bit);
+        } else if mask & bit != 0 {
+            block_fault(self.base() + offset, Fault::DoubleFree);
+        } else {
+            parcel.mask.set(mask | bit);
         }
-        self.outbox[n].set(addr);
-        self.outbox_len.add(1);
-        self.outbox_bytes.add(pool.class().size() as u32);
-        if n + 1 == OUTBOX || self.outbox_bytes.get() as usize >= OUTBOX_BYTES {
+        self.outbox_blocks.add(1);
+        self.outbox_bytes.add(info.size);
+        if self.outbox_blocks.get() >= BLOCKS || self.outbox_bytes.get() >= BYTES {
             self.post_outbox(true);
         }
     }
@@ -41,55 +71,25 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub(super) fn post_outbox(&self, adopt: bool) {
-        let n = self.outbox_len.get() as usize;
-        let mut blocks = [0usize; OUTBOX];
-        for (to, from) in blocks.iter_mut().zip(&self.outbox[..n]) {
-            *to = from.get();
-        }
-        self.outbox_len.set(0);
+        self.outbox.iter().filter(|parcel| parcel.mask.get() != 0).for_each(|parcel| self.post_parcel(parcel, adopt));
+        self.outbox_blocks.set(0);
         self.outbox_bytes.set(0);
-        let blocks = &mut blocks[..n];
-        blocks.sort_unstable();
-        let mut at = 0;
-        while at < n {
-            at += self.post_pool(&blocks[at..], adopt);
-        }
     }
 
-    /// Posts the first blocks, those of one pool; their number.
-    fn post_pool(&self, blocks: &[usize], adopt: bool) -> usize {
-        let (id, _) = Pool::of_chunk(ChunkId::at(blocks[0] - self.base()));
+    /// Posts a parcel that is not empty.
+    #[inline(never)]
+    fn post_parcel(&self, parcel: &Parcel, adopt: bool) {
+        let (key, mask) = (parcel.key.get(), parcel.mask.get());
+        parcel.mask.set(0);
+        let (id, word) = (PoolId((key >> 6) as u32), (key & 63) as usize);
+        // While our blocks are not posted the pool stays what it is.
         let pool = Pool::of(id);
-        let start = pool.offset();
-        let end = start + usize::from(pool.class().info().chunks) * crate::num::size::CHUNK;
-        let words = Pool::remote_words(id);
-        let (mut n, mut summary) = (0, 0u64);
-        while n < blocks.len() && blocks[n] - self.base() < end {
-            // The bits of one word go in one step.
-            let Ok(first) = pool.block_at(blocks[n] - self.base()) else { block_fault(blocks[n], Fault::Interior) };
-            let (w, mut mask) = (first / 64, 1u64 << (first % 64));
-            let addr = blocks[n];
-            n += 1;
-            while n < blocks.len() && blocks[n] - self.base() < end {
-                let Ok(block) = pool.block_at(blocks[n] - self.base()) else { block_fault(blocks[n], Fault::Interior) };
-                if block / 64 != w {
-                    break;
-                }
-                if mask >> (block % 64) & 1 != 0 {
-                    block_fault(blocks[n], Fault::DoubleFree);
-                }
-                mask |= 1 << (block % 64);
-                n += 1;
-            }
-            if !remote::post_word(&words[w as usize], mask) {
-                block_fault(addr, Fault::DoubleFree);
-            }
-            summary |= 1 << w;
+        let (start, class, sub) = (self.base() + pool.offset(), pool.class(), pool.chunk().subregion());
+        if !remote::post(&Heaps, Pool::node(id), Pool::remote_words(id, class), word, mask) {
+            let first = word * 64 + mask.trailing_zeros() as usize;
+            block_fault(start + first * class.size(), Fault::DoubleFree);
         }
-        let sub = ChunkId::at(start).subregion();
-        remote::finish_post(&Heaps, Pool::node(id), summary, n as u32);
         self.claim_orphan(sub, adopt);
-        n
     }
 
     /// Adopts a sub-region that was found to be nobody's: its blocks are freed by this thread anyway.
@@ -103,20 +103,18 @@ impl Heap {
     pub(super) fn post_chunk_block(&self, id: SubRegionId, at: u32, addr: usize) {
         let sub = SubRegion::of(id);
         let Some(n) = arena::block_chunks(sub, at) else { block_fault(addr, Fault::DoubleFree) };
-        if !remote::post_word(&sub.remote_words[0], bits::run(at, n)) {
+        if !remote::post(&Heaps, SubRegion::node(id), &sub.remote_words[..1], 0, bits::run(at, n)) {
             block_fault(addr, Fault::DoubleFree);
         }
-        remote::finish_post(&Heaps, SubRegion::node(id), 1, n);
         self.claim_orphan(id, true);
     }
 
     /// Posts a run block of another's sub-region.
     pub(super) fn post_run_block(&self, id: SubRegionId, at: u32, addr: usize) {
         let sub = SubRegion::of(id);
-        if !remote::post_word(&sub.remote_words[at as usize / 64], 1 << (at % 64)) {
+        if !remote::post(&Heaps, SubRegion::node(id), &sub.remote_words, at as usize / 64, 1 << (at % 64)) {
             block_fault(addr, Fault::DoubleFree);
         }
-        remote::finish_post(&Heaps, SubRegion::node(id), 1 << (at / 64), 1);
         self.claim_orphan(id, true);
     }
 }

@@ -127,9 +127,9 @@ impl Pool {
     }
 
     /// The words of the freers' half.
-    pub fn remote_words(id: PoolId) -> &'static [AtomicU64] {
-        // SAFETY: the words follow the head, POOL_WORDS at most, all accessible.
-        unsafe { slice::from_raw_parts(space::pool_remote::<RemoteHead>(id).add(1).cast(), POOL_WORDS) }
+    pub fn remote_words(id: PoolId, class: SizeClass) -> &'static [AtomicU64] {
+        // SAFETY: the words follow the head, as many as the class has.
+        unsafe { slice::from_raw_parts(space::pool_remote::<RemoteHead>(id).add(1).cast(), class.info().words.into()) }
     }
 
     /// The node by which freers and owner speak of it.

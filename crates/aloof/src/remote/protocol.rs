@@ -10,14 +10,41 @@ pub struct Node(pub u32);
 /// What freers write besides the words; on a line of its own, zero at first.
 #[repr(C, align(64))]
 pub struct RemoteHead {
-    /// Words with posts.
-    summary: AtomicU64,
-    /// Blocks posted by freers that are through with the node, wrapping.
-    done: AtomicU32,
-    /// On some inbox, or about to be: 0 or 1.
-    listed: AtomicU32,
+    /// A [`State`].
+    state: AtomicU64,
     /// Link of the inbox.
     next: AtomicU32,
+}
+
+/// The freers' word as a value: `blocks posted so far, wrapping << 32 | listed << 16 | groups with posts`.
+///
+/// A group is a sixteenth of the node's words. A freer enters its posts, lists the node and signs off in one
+/// step: after it he touches the node only if he was the one to list it, and a listed node is not dissolved.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct State(u64);
+
+impl State {
+    const GROUPS: u32 = 16;
+    const SUMMARY: u64 = (1 << Self::GROUPS) - 1;
+    const LISTED: u64 = 1 << Self::GROUPS;
+
+    fn is_listed(self) -> bool {
+        self.0 & Self::LISTED != 0
+    }
+
+    fn done(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// After posts to `summary`, `count` blocks in all.
+    fn posted(self, summary: u64, count: u32) -> State {
+        State((self.0 | summary | Self::LISTED).wrapping_add(u64::from(count) << 32))
+    }
+}
+
+/// Bit of the summary for a word.
+fn group(word: usize, words: usize) -> u64 {
+    1 << (word / words.div_ceil(State::GROUPS as usize))
 }
 
 /// Where nodes, their owners and the inboxes are found.
@@ -33,52 +60,55 @@ pub trait World {
 impl RemoteHead {
     #[cfg(any(test, loom))]
     pub fn new() -> RemoteHead {
-        RemoteHead {
-            summary: AtomicU64::new(0),
-            done: AtomicU32::new(0),
-            listed: AtomicU32::new(0),
-            next: AtomicU32::new(0),
-        }
+        RemoteHead { state: AtomicU64::new(0), next: AtomicU32::new(0) }
     }
 
-    /// Blocks posted so far by freers that are through.
+    fn state(&self) -> State {
+        // Acquire: sees what freers did before they signed off.
+        State(self.state.load(Ordering::Acquire))
+    }
+
+    /// Blocks posted so far by freers that signed off, wrapping.
     pub fn done(&self) -> u32 {
-        // Acquire: the freers' last accesses to the node come before its release.
-        self.done.load(Ordering::Acquire)
+        self.state().done()
     }
 
     /// Whether a node of which `collected` blocks were collected may be dissolved, all blocks being free.
     pub fn is_quiet(&self, collected: u32) -> bool {
-        self.done() == collected && self.listed.load(Ordering::Acquire) == 0
+        let state = self.state();
+        state.done() == collected && !state.is_listed()
     }
 
     /// In the child of a fork: no freer is left, whatever it was at.
+    #[cfg(not(loom))]
     pub fn forget_freers(&self, collected: u32) {
-        self.listed.store(0, Ordering::Relaxed);
+        self.state.store(u64::from(collected) << 32, Ordering::Relaxed);
         self.next.store(END, Ordering::Relaxed);
-        self.done.store(collected, Ordering::Relaxed);
     }
 }
 
-/// Posts blocks of one word; false if one of them was posted before (freed twice).
-pub fn post_word(word: &AtomicU64, mask: u64) -> bool {
+/// Posts blocks of one word of a node; false if one of them was posted before (freed twice).
+pub fn post<W: World>(world: &W, node: Node, words: &[AtomicU64], word: usize, mask: u64) -> bool {
     // Release: the freer's accesses to the blocks come before their reuse. Acquire: a second post
     // of the same word joins the first one's release.
-    word.fetch_or(mask, Ordering::AcqRel) & mask == 0
-}
-
-/// Completes posts to the words of `summary`, `count` blocks in all.
-pub fn finish_post<W: World>(world: &W, node: Node, summary: u64, count: u32) {
-    let head = world.head(node);
-    // Release: who takes the summary finds the bits of the words. Acquire: if the owner took the
-    // summary before, his clearing of `listed`, or his becoming the owner, is seen below.
-    head.summary.fetch_or(summary, Ordering::AcqRel);
-    // Acquire and release, on both sides: see `settle`.
-    if head.listed.swap(1, Ordering::AcqRel) == 0 {
+    if words[word].fetch_or(mask, Ordering::AcqRel) & mask != 0 {
+        return false;
+    }
+    let (head, summary) = (world.head(node), group(word, words.len()));
+    let mut now = head.state.load(Ordering::Relaxed);
+    loop {
+        let next = State(now).posted(summary, mask.count_ones());
+        // Release: who takes the summary finds the bits of the words; who sees the count knows that this freer
+        // is gone. Acquire: if the owner took the summary before, his becoming the owner is seen by `settle`.
+        match head.state.compare_exchange_weak(now, next.0, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => break,
+            Err(seen) => now = seen,
+        }
+    }
+    if !State(now).is_listed() {
         settle(world, node);
     }
-    // Release: all of the above comes before the release of the node.
-    head.done.fetch_add(count, Ordering::Release);
+    true
 }
 
 /// Brings a listed node that is on no inbox to its owner's, or unlists it if it has none.
@@ -89,14 +119,14 @@ pub fn settle<W: World>(world: &W, node: Node) {
         if owner != 0 && world.inbox(owner).push(node.0, &head.next) {
             return;
         }
-        // A freer that found us listed relied on us: it is seen from here on (acquire), and if an
+        // A freer that found the node listed relied on us: it is seen from here on (acquire), and if an
         // adopter took the summary before its post, so is the adopter.
-        head.listed.swap(0, Ordering::AcqRel);
+        let state = State(head.state.fetch_and(!State::LISTED, Ordering::AcqRel));
         let owner = world.owner(node);
-        if owner == 0 || world.inbox(owner).is_closed() || head.summary.load(Ordering::Acquire) == 0 {
+        if owner == 0 || world.inbox(owner).is_closed() || state.0 & State::SUMMARY == 0 {
             return;
         }
-        if head.listed.swap(1, Ordering::AcqRel) != 0 {
+        if State(head.state.fetch_or(State::LISTED, Ordering::AcqRel)).is_listed() {
             return;
         }
     }
@@ -113,7 +143,7 @@ pub fn unlist<W: World>(world: &W, me: u32, first: u32, mut mine: impl FnMut(Nod
         at = head.next.load(Ordering::Relaxed);
         if world.owner(node) == me {
             // Before the summary is taken: a freer that comes after must list the node again.
-            head.listed.swap(0, Ordering::AcqRel);
+            head.state.fetch_and(!State::LISTED, Ordering::AcqRel);
             mine(node);
         } else {
             settle(world, node);
@@ -123,14 +153,20 @@ pub fn unlist<W: World>(world: &W, me: u32, first: u32, mut mine: impl FnMut(Nod
 
 /// Takes all posts of a node; the owner's right. Calls `take(word, mask)` and returns the number of blocks.
 pub fn collect(head: &RemoteHead, words: &[AtomicU64], mut take: impl FnMut(usize, u64)) -> u32 {
-    let mut summary = head.summary.swap(0, Ordering::AcqRel);
+    // Acquire and release: see `post`.
+    let mut summary = head.state.fetch_and(!State::SUMMARY, Ordering::AcqRel) & State::SUMMARY;
+    let per_group = words.len().div_ceil(State::GROUPS as usize);
     let mut count = 0;
     while summary != 0 {
-        let w = summary.trailing_zeros() as usize;
+        let first = summary.trailing_zeros() as usize * per_group;
         summary &= summary - 1;
-        // Acquire: the freers' accesses to the blocks come before their reuse.
-        let mask = words[w].swap(0, Ordering::AcqRel);
-        if mask != 0 {
+        for (w, word) in words.iter().enumerate().skip(first).take(per_group) {
+            // Relaxed: a glance; what is posted after it comes with another summary bit.
+            if word.load(Ordering::Relaxed) == 0 {
+                continue;
+            }
+            // Acquire: the freers' accesses to the blocks come before their reuse.
+            let mask = word.swap(0, Ordering::AcqRel);
             count += mask.count_ones();
             take(w, mask);
         }
@@ -181,8 +217,7 @@ mod models {
         }
 
         fn free(&self, word: usize) {
-            assert!(post_word(&self.words[word], 1));
-            finish_post(self, NODE, 1 << word, 1);
+            assert!(post(self, NODE, &self.words, word, 1));
         }
 
         fn take(&self) -> u32 {

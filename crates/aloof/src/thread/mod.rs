@@ -7,8 +7,7 @@
 mod process;
 mod word;
 
-use crate::heap::{self, DEAD, EMPTY, Heap};
-use crate::num::ids::HeapId;
+use crate::heap::{self, DEAD, Heap};
 use crate::sync::{AtomicU32, Ordering};
 
 pub(crate) use process::{age_ns, begin};
@@ -24,11 +23,10 @@ const EXIT_ROUNDS: u32 = 4;
 /// `f` gets one for the moment. None if there is no memory for a heap.
 #[inline]
 pub fn with_heap<R>(f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
-    let id = front().id.get();
-    if id != EMPTY && id != DEAD {
-        return Some(f(Heap::of(HeapId(id))));
+    match current() {
+        Some(heap) => Some(f(heap)),
+        None => with_heap_slow(front().id.get(), f),
     }
-    with_heap_slow(id, f)
 }
 
 #[cold]
@@ -51,9 +49,10 @@ fn with_heap_slow<R>(id: u32, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
 }
 
 /// The calling thread's heap, if it has one.
+#[inline(always)]
 pub fn current() -> Option<&'static Heap> {
-    let id = front().id.get();
-    (id != EMPTY && id != DEAD).then(|| Heap::of(HeapId(id)))
+    let front = front();
+    (front.id.get() < DEAD).then(|| Heap::of_front(front))
 }
 
 fn arm_exit(heap: &'static Heap) {

@@ -1,0 +1,1 @@
+//! The allocator on an operating system that refuses.
