@@ -133,7 +133,7 @@ pub unsafe fn realloc_aligned(block: *mut u8, size: usize, align: usize) -> *mut
     }
     // SAFETY: both blocks have the bytes copied, and do not overlap as both are live.
     unsafe {
-        let new = malloc_aligned(size, if size < align { align.min(MIN_ALIGN) } else { align });
+        let new = malloc_aligned(size, align);
         if !new.is_null() {
             ptr::copy_nonoverlapping(block, new, have.min(size));
             free(block);

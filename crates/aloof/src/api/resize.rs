@@ -30,9 +30,10 @@ pub fn usable(operation: &str, addr: usize) -> usize {
     }
 }
 
-/// Whether a block of `have` bytes may serve `size` without wasting more than half.
+/// Whether a block of `have` bytes may serve `size`: without wasting more than half, or because a new block
+/// would be no smaller.
 fn fits(have: usize, size: usize) -> bool {
-    size <= have && size >= have / 2
+    size <= have && (size >= have / 2 || (have <= SMALL_MAX && SizeClass::of(size).size() == have))
 }
 
 /// Makes the block at `addr` hold `size` bytes where it is; false if it cannot. `have` is what it holds.

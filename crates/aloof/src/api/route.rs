@@ -94,6 +94,9 @@ fn take_run(p: PartitionId, size: usize) -> Option<Block> {
 }
 
 fn take_direct(p: PartitionId, size: usize, rounded: usize, align: usize) -> Option<Block> {
+    if !crate::thread::begin() {
+        return None;
+    }
     if !space::is_narrow() {
         return counted(direct::take(p, rounded));
     }

@@ -1,0 +1,69 @@
+//! Tests that want a process of their own: the test binary runs itself again for one test.
+
+use std::env;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus, Stdio};
+
+const ROLE: &str = "ALOOF_TEST_ROLE";
+/// A child that takes longer hangs, and is killed.
+const LIMIT_SECONDS: u32 = 100;
+
+/// How a child ended.
+#[derive(Debug)]
+pub struct Outcome {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// The signal that killed it.
+    pub fn signal(&self) -> Option<i32> {
+        self.status.signal()
+    }
+
+    /// What the child printed behind `label` on its standard output.
+    pub fn printed(&self, label: &str) -> Option<&str> {
+        let (_, rest) = self.stdout.split_once(label)?;
+        rest.lines().next().map(str::trim)
+    }
+
+    pub fn assert_success(&self, what: &str) {
+        // A name that no test has would run nothing and succeed.
+        let ran = self.stdout.contains("1 passed");
+        assert!(self.status.success() && ran, "{what}: {self:#?}");
+    }
+}
+
+/// What this process is to do, if it is a child.
+pub fn role() -> Option<String> {
+    let role = env::var(ROLE).ok()?;
+    // SAFETY: alarm has no preconditions.
+    unsafe { libc::alarm(LIMIT_SECONDS) };
+    Some(role)
+}
+
+/// Runs the test `name` of this binary as a child with a role.
+pub fn run(name: &str, role: &str) -> Outcome {
+    let program = env::current_exe().expect("the test binary has a path");
+    let output = Command::new(program)
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .env(ROLE, role)
+        .env_remove("RUST_BACKTRACE")
+        .stdin(Stdio::null())
+        .output()
+        .expect("the test binary starts");
+    Outcome {
+        status: output.status,
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Runs `body`, of the test `name`, in a fresh process.
+pub fn isolated(name: &str, body: impl FnOnce()) {
+    if role().is_some() {
+        return body();
+    }
+    run(name, "alone").assert_success(name);
+}

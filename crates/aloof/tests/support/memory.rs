@@ -1,0 +1,57 @@
+//! What the kernel says of this process's memory.
+
+use std::fs;
+
+pub const PAGE: usize = 4096;
+
+/// Resident bytes of the process.
+pub fn resident() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
+    let pages = statm.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok());
+    pages.expect("the second field is a number") * PAGE
+}
+
+/// Bytes of address space of the process.
+pub fn address_space() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
+    let pages = statm.split(' ').next().and_then(|n| n.parse::<usize>().ok());
+    pages.expect("the first field is a number") * PAGE
+}
+
+/// Pages of the block, those of both ends included, that have memory behind them.
+pub fn resident_pages(addr: usize, size: usize) -> usize {
+    let start = addr & !(PAGE - 1);
+    let pages = (addr + size - start).div_ceil(PAGE);
+    let mut found = vec![0u8; pages];
+    // SAFETY: the vector has a byte for every page of the range.
+    let failed = unsafe {
+        libc::mincore(
+            std::ptr::without_provenance_mut(start),
+            pages * PAGE,
+            found.as_mut_ptr(),
+        )
+    };
+    assert_eq!(failed, 0, "mincore of {pages} pages at {start:#x}");
+    found.iter().filter(|&&b| b & 1 != 0).count()
+}
+
+/// Whether the OS itself has no such mapping to give.
+pub fn os_refuses(size: usize) -> bool {
+    // SAFETY: a mapping at an address of the kernel's choice replaces nothing.
+    let at = unsafe {
+        libc::mmap(
+            std::ptr::null_mut(),
+            size,
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+            -1,
+            0,
+        )
+    };
+    if at == libc::MAP_FAILED {
+        return true;
+    }
+    // SAFETY: mapped just now.
+    unsafe { libc::munmap(at, size) };
+    false
+}
