@@ -1,0 +1,9 @@
+//! One program for all behaviours: linking is what takes long.
+
+mod blocks;
+mod cxx;
+mod deaths;
+mod first_call;
+mod process;
+mod rules;
+mod threads;

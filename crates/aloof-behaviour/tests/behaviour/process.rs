@@ -1,0 +1,104 @@
+//! fork, plug-ins, limits, and the tools that programs are run under.
+
+use aloof_behaviour::{Case, Machine, behaviours};
+use std::fs;
+
+/// The address space of `ulimit -v 524288`.
+const SMALL: u64 = 524_288 << 10;
+
+fn enomem(smallest: &str, largest: &str, threads: &str) -> Case {
+    Case::new("enomem.c", &[smallest, largest, threads])
+        .fault("never-again", "enomem: ")
+        .fault("quiet-refusal", "enomem: errno is 0")
+        .fault("dies-when-refused", "signal 6")
+}
+
+behaviours! {
+    fork_under_load = Case::new("fork.c", &["load", "60"]).fault("child-hangs", "the child hangs");
+    fork_from_a_thread = Case::new("fork.c", &["thread", "60"]).fault("child-hangs", "the child hangs");
+    fork_in_forked_children = Case::new("fork.c", &["nested", "20"])
+        .fault("child-hangs", "the child hangs")
+        .fault("scribble", "content: ");
+    spawned_programs_run = Case::new("fork.c", &["spawn", "40"]).fault("others-die", "the spawned program failed");
+
+    libraries_come_and_go = Case::new("dlopen.c", &["plug"]).with_library("plug.c").fault("scribble-1000", "content: ");
+    a_plug_in_in_cxx_catches_bad_alloc = Case::new("load_plug_new.c", &[])
+        .with_library("plug_new.cpp")
+        .fault("new-null", "caught")
+        .fault("new-deaf", "caught 2 of 3");
+
+    small_blocks_run_out_and_recover = enomem("16", "2000", "1");
+    medium_blocks_run_out_and_recover = enomem("10000", "200000", "1");
+    large_blocks_run_out_and_recover = enomem("1000000", "6000000", "1");
+    threads_run_out_together_and_recover = enomem("16", "20000", "3");
+    everything_runs_out_in_512_mib_and_recovers = enomem("16", "300000", "1").address_space(SMALL);
+
+    patterns_survive_in_512_mib_of_address_space = Case::new("pattern.c", &["5", "30000", "1", "150", "6"])
+        .address_space(SMALL)
+        .fault("greedy", "signal 6")
+        .fault("scribble", "content: ");
+    threads_work_in_512_mib_of_address_space = Case::new("remote.c", &["ring", "3", "10000"])
+        .address_space(SMALL)
+        .fault("greedy", "signal 6");
+    fork_works_in_512_mib_of_address_space = Case::new("fork.c", &["load", "10"])
+        .address_space(SMALL)
+        .fault("greedy", "signal 6");
+    patterns_survive_under_valgrind = Case::new("pattern.c", &["6", "3000", "3", "60", "6"])
+        .under(&["valgrind", "--tool=none", "-q"])
+        .fault("greedy", "signal 6")
+        .fault("scribble", "content: |calloc of");
+}
+
+/// Sets `vm.overcommit_memory` and puts it back.
+struct Overcommit(String);
+
+const OVERCOMMIT: &str = "/proc/sys/vm/overcommit_memory";
+
+impl Overcommit {
+    fn strict() -> Option<Self> {
+        let before = fs::read_to_string(OVERCOMMIT).ok()?;
+        let guard = Self(before);
+        if let Err(error) = fs::write(OVERCOMMIT, "2\n") {
+            eprintln!("{OVERCOMMIT} cannot be set here ({error}); strict accounting is left to the tests with a simulated system");
+            return None;
+        }
+        Some(guard)
+    }
+}
+
+impl Drop for Overcommit {
+    fn drop(&mut self) {
+        if let Err(error) = fs::write(OVERCOMMIT, &self.0) {
+            eprintln!("{OVERCOMMIT} could not be set back to {}: {error}", self.0.trim());
+        }
+    }
+}
+
+/// Under strict accounting every writable byte counts at once: what is only reserved must not be writable.
+mod strict_overcommit {
+    use super::*;
+
+    fn cases() -> [Case; 3] {
+        [
+            Case::new("pattern.c", &["7", "20000", "3", "150", "6"]).fault("greedy", "signal 6"),
+            Case::new("fork.c", &["load", "10"]).fault("greedy", "signal 6"),
+            Case::new("sweep.c", &["alignments"]).fault("greedy", "signal 6"),
+        ]
+    }
+
+    #[test]
+    fn holds() {
+        let machine = Machine::alone();
+        if let Some(_strict) = Overcommit::strict() {
+            cases().iter().for_each(|case| case.hold_on(&machine));
+        }
+    }
+
+    #[test]
+    fn is_noticed_when_broken() {
+        let machine = Machine::alone();
+        if let Some(_strict) = Overcommit::strict() {
+            cases().iter().for_each(|case| case.notice_faults_on(&machine));
+        }
+    }
+}
