@@ -1,0 +1,9 @@
+//! The program `aloof`, run as a user runs it.
+
+mod arguments;
+mod library;
+mod passthrough;
+mod refusals;
+mod signals;
+mod statistics;
+mod support;

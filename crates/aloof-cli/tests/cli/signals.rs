@@ -1,0 +1,342 @@
+//! Signals and job control while aloof stands between the shell and the program (`--stats`).
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::support::{ALOOF, clean, compiled, ended, fake_library, has, stdout};
+
+/// `aloof run --stats` of a program, its output in a pipe.
+fn beside(program: &Path, arguments: &[&str]) -> Command {
+    let mut command = crate::support::run(["--stats", "--lib"]);
+    command
+        .arg(fake_library())
+        .arg("--")
+        .arg(program)
+        .args(arguments);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn kill(child: &Child, signal: i32) {
+    // SAFETY: kill takes any numbers; the child is not yet waited for, so the process number is still its own.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+}
+
+/// Starts a shell that says when it is ready.
+fn shell(script: &str) -> (Child, BufReader<std::process::ChildStdout>) {
+    started(&mut beside(Path::new("sh"), &["-c", script]))
+}
+
+fn started(command: &mut Command) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut child = command.spawn().unwrap();
+    let _watch = watch(&child);
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    output.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    (child, output)
+}
+
+fn rest(mut output: impl Read) -> String {
+    let mut text = String::new();
+    output.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn a_signal_sent_to_aloof_reaches_the_program() {
+    for (signal, name) in [
+        (libc::SIGTERM, "TERM"),
+        (libc::SIGHUP, "HUP"),
+        (libc::SIGUSR1, "USR1"),
+        (libc::SIGUSR2, "USR2"),
+        (libc::SIGINT, "INT"),
+        (libc::SIGQUIT, "QUIT"),
+        (libc::SIGCONT, "CONT"),
+    ] {
+        let script = format!(
+            "trap 'echo got {name}; exit 7' {name}; echo ready; while :; do sleep 0.02; done"
+        );
+        let (child, output) = shell(&script);
+        kill(&child, signal);
+        let end = ended(child);
+        assert_eq!(rest(output), format!("got {name}\n"));
+        assert_eq!(end.status.code(), Some(7), "{name}");
+        has(
+            &String::from_utf8_lossy(&end.stderr),
+            &["aloof: sh: exit status 7"],
+        );
+    }
+}
+
+#[test]
+fn a_signal_the_program_does_not_catch_ends_both() {
+    use std::os::unix::process::ExitStatusExt;
+    let (child, _output) = shell("echo ready; exec sleep 60");
+    kill(&child, libc::SIGTERM);
+    let end = ended(child);
+    assert_eq!(end.status.signal(), Some(libc::SIGTERM));
+    has(
+        &String::from_utf8_lossy(&end.stderr),
+        &["killed by signal 15 (SIGTERM)"],
+    );
+}
+
+#[test]
+fn a_signal_from_the_program_to_its_parent_does_not_come_back() {
+    let (child, output) = shell(
+        "trap 'echo echoed' USR1 TERM; echo ready; kill -USR1 $PPID; kill -TERM $PPID; sleep 0.3; echo done; exit 5",
+    );
+    let end = ended(child);
+    assert_eq!(
+        (rest(output).as_str(), end.status.code()),
+        ("done\n", Some(5))
+    );
+}
+
+#[test]
+fn an_ignored_sigchld_does_not_keep_aloof_from_seeing_the_end() {
+    let fake = fake_library();
+    let script = "trap '' CHLD; exec \"$@\"";
+    let mut command = clean("sh");
+    command
+        .args(["-c", script, "sh", ALOOF, "run", "--stats", "--lib"])
+        .arg(fake)
+        .args(["--", "sh", "-c", "exit 6"]);
+    let end = ended(
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    assert_eq!(
+        end.status.code(),
+        Some(6),
+        "{}",
+        String::from_utf8_lossy(&end.stderr)
+    );
+}
+
+#[test]
+fn children_that_aloof_did_not_start_do_not_confuse_it() {
+    // The shell becomes aloof, which so has a child that ends first.
+    let fake = fake_library();
+    let mut command = clean("sh");
+    command
+        .args([
+            "-c",
+            "sleep 0.1 & exec \"$@\"",
+            "sh",
+            ALOOF,
+            "run",
+            "--stats",
+            "--lib",
+        ])
+        .arg(fake)
+        .args(["--", "sh", "-c", "sleep 0.4; echo late; exit 9"]);
+    let end = ended(
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    );
+    assert_eq!(
+        (stdout(&end).as_str(), end.status.code()),
+        ("late\n", Some(9))
+    );
+}
+
+/// A terminal with the programs on it, seen from its user's side.
+struct Terminal {
+    user: File,
+    lines: BufReader<File>,
+    child: Child,
+    _watch: mpsc::Sender<()>,
+}
+
+impl Terminal {
+    /// Runs the command as the leader of a new session on a new terminal, and all of it on one processor: who hears first
+    /// of a key is then left to chance.
+    fn of(mut command: Command) -> Self {
+        let (mut user, mut programs) = (-1, -1);
+        let no_name = std::ptr::null_mut();
+        // SAFETY: two places to write; no name, settings or size are asked for.
+        let opened = unsafe {
+            libc::openpty(
+                &raw mut user,
+                &raw mut programs,
+                no_name,
+                std::ptr::null(),
+                std::ptr::null(),
+            )
+        };
+        assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
+        // SAFETY: openpty has just opened both, and nobody else has them.
+        let (user, programs) = unsafe { (File::from_raw_fd(user), OwnedFd::from_raw_fd(programs)) };
+        for end in [user.as_raw_fd(), programs.as_raw_fd()] {
+            // SAFETY: sets a flag of an open descriptor.
+            unsafe { libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC) };
+        }
+        let end = || Stdio::from(programs.try_clone().unwrap());
+        command.stdin(end()).stdout(end()).stderr(end());
+        // SAFETY: the closure makes only system calls, which are async-signal-safe, on places of its own.
+        unsafe {
+            command.pre_exec(|| {
+                let mut one: libc::cpu_set_t = std::mem::zeroed();
+                libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
+                libc::sched_setaffinity(0, size_of_val(&one), &raw const one);
+                libc::setsid();
+                if libc::ioctl(0, libc::TIOCSCTTY, 0) == 0 {
+                    Ok(())
+                } else {
+                    Err(std::io::Error::last_os_error())
+                }
+            });
+        }
+        let child = command.spawn().unwrap();
+        let lines = BufReader::new(user.try_clone().unwrap());
+        Self {
+            user,
+            lines,
+            _watch: watch(&child),
+            child,
+        }
+    }
+
+    fn press(&self, keys: &str) {
+        (&self.user).write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Reads lines until one ends with this text.
+    #[track_caller]
+    fn shows(&mut self, text: &str) {
+        let mut seen = String::new();
+        loop {
+            let mut line = String::new();
+            // A terminal whose programs have all ended gives an error, not an end.
+            let read = self.lines.read_line(&mut line).unwrap_or(0);
+            assert!(read > 0, "{text:?} never came:\n{seen}");
+            // The terminal shows a pressed key in front.
+            if line.trim_end().ends_with(text) {
+                return;
+            }
+            seen += &line;
+        }
+    }
+}
+
+/// Kills the child, so that whoever reads its output hears the end, unless the sender is dropped in time.
+fn watch(child: &Child) -> mpsc::Sender<()> {
+    let (sender, receiver) = mpsc::channel();
+    let pid = child.id() as i32;
+    std::thread::spawn(move || {
+        if receiver.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // SAFETY: the child is not waited for while the sender lives, so the number is still its own.
+            unsafe { libc::kill(pid, libc::SIGKILL) };
+        }
+    });
+    sender
+}
+
+#[test]
+fn a_key_of_the_terminal_signals_the_program_once() {
+    let counter = compiled("counter.c", "counter", &[]);
+    for key in ["\x03", "\x1c"] {
+        let mut terminal = Terminal::of(beside(&counter, &[]));
+        terminal.shows("ready");
+        terminal.press(key);
+        terminal.shows("count 1");
+        terminal.shows("exit status 0");
+        assert!(ended(terminal.child).status.success());
+    }
+}
+
+#[test]
+fn a_signal_sent_by_a_process_arrives_once() {
+    let counter = compiled("counter.c", "counter", &[]);
+    for signal in [libc::SIGINT, libc::SIGUSR1] {
+        let (child, output) = started(&mut beside(&counter, &[]));
+        kill(&child, signal);
+        assert!(ended(child).status.success());
+        assert_eq!(rest(output), "count 1\n");
+    }
+}
+
+#[test]
+fn the_job_stops_and_continues_as_a_whole() {
+    const ROUNDS: u32 = 12;
+    let jobs = compiled("jobs.c", "jobs", &[]);
+    let script = format!(
+        "echo ready; for n in $(seq {ROUNDS}); do read word; echo read $word; done; exit 4"
+    );
+    let mut command = clean(jobs);
+    command
+        .args([ALOOF, "run", "--stats", "--lib"])
+        .arg(fake_library())
+        .args(["--", "sh", "-c", &script]);
+    let mut terminal = Terminal::of(command);
+    terminal.shows("ready");
+    for round in 0..ROUNDS {
+        terminal.press("\x1a");
+        terminal.shows(&format!("stopped {}", libc::SIGTSTP));
+        // One line for the shell, one for the program.
+        terminal.press(&format!("continue\nword{round}\n"));
+        terminal.shows(&format!("read word{round}"));
+    }
+    terminal.shows("ended 4");
+    assert!(ended(terminal.child).status.success());
+}
+
+#[test]
+fn a_stop_sent_to_aloof_alone_stops_the_program_and_a_continue_to_aloof_alone_continues_it() {
+    let script = "echo ready; while :; do echo tick; sleep 0.02; done";
+    let mut command = beside(Path::new("sh"), &["-c", script]);
+    // In the group of these tests the kernel might ignore the stop, if nobody above it could continue it.
+    let (child, output) = started(command.process_group(0));
+    let state = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()
+    };
+    let path = format!("/proc/{0}/task/{0}/children", child.id());
+    let program: u32 = std::fs::read_to_string(path)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap();
+    let become_state = |wanted: &[char]| {
+        for _ in 0..1000 {
+            if wanted.contains(&state(child.id())) && wanted.contains(&state(program)) {
+                return true;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        false
+    };
+    for _ in 0..3 {
+        kill(&child, libc::SIGTSTP);
+        assert!(
+            become_state(&['T']),
+            "aloof {} program {}",
+            state(child.id()),
+            state(program)
+        );
+        kill(&child, libc::SIGCONT);
+        assert!(
+            become_state(&['S', 'R']),
+            "aloof {} program {}",
+            state(child.id()),
+            state(program)
+        );
+    }
+    drop(output);
+    kill(&child, libc::SIGTERM);
+    ended(child);
+}

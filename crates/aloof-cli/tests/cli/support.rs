@@ -1,0 +1,163 @@
+//! What the tests share: commands, programs compiled from the fixtures, files.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+/// Where `aloof` was built.
+pub const ALOOF: &str = env!("CARGO_BIN_EXE_aloof");
+/// A user that is not root and owns nothing.
+pub const NOBODY: u32 = 65534;
+
+/// A command cleared of what could change aloof's ways, with a cache of its own.
+pub fn clean(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    for key in ["LD_PRELOAD", "ALOOF_STATS_DIR", "ALOOF_STATS", "FAKE_STATS"] {
+        command.env_remove(key);
+    }
+    command.env(
+        "XDG_CACHE_HOME",
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache"),
+    );
+    command.stdin(Stdio::null());
+    command
+}
+
+/// `aloof run` with these arguments.
+pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
+    let mut command = clean(ALOOF);
+    command.arg("run").args(arguments);
+    command
+}
+
+/// The two ways to run a program: in place of aloof, and beside it with statistics by the stand-in library.
+pub fn both_ways() -> [Vec<String>; 2] {
+    let fake = fake_library().to_str().unwrap().to_owned();
+    [
+        vec!["--".to_owned()],
+        [
+            "--stats".to_owned(),
+            "--lib".to_owned(),
+            fake,
+            "--".to_owned(),
+        ]
+        .to_vec(),
+    ]
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs a command that must end with this status; returns its output.
+#[track_caller]
+pub fn ends_with(command: &mut Command, status: i32) -> Output {
+    let output = command.output().unwrap();
+    assert_eq!(
+        output.status.code(),
+        Some(status),
+        "{command:?}\n{}\n{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    output
+}
+
+/// Fails unless the text has every part.
+#[track_caller]
+pub fn has(text: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in:\n{text}");
+    }
+}
+
+/// Compiles a fixture (once a process) and returns the file.
+pub fn compiled(source: &str, name: &str, options: &[&str]) -> PathBuf {
+    static DONE: Mutex<Option<HashMap<String, PathBuf>>> = Mutex::new(None);
+    let mut done = DONE.lock().unwrap();
+    let done = done.get_or_insert_default();
+    if let Some(file) = done.get(name) {
+        return file.clone();
+    }
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Another process of the same tests may run the old one meanwhile.
+    let fresh = file.with_file_name(format!("{name}.{}", std::process::id()));
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(source);
+    let output = Command::new("gcc")
+        .args(["-O1", "-D_GNU_SOURCE", "-o"])
+        .arg(&fresh)
+        .arg(source)
+        .args(options)
+        .output()
+        .expect("gcc is needed to build the programs of these tests");
+    assert!(output.status.success(), "gcc: {}", stderr(&output));
+    fs::rename(&fresh, &file).unwrap();
+    done.insert(name.to_owned(), file.clone());
+    file
+}
+
+/// A library that writes statistics of known content.
+pub fn fake_library() -> PathBuf {
+    compiled("fake_aloof.c", "libfake.so", &["-shared", "-fPIC"])
+}
+
+/// A program that ends as its arguments say.
+pub fn worker() -> PathBuf {
+    compiled("worker.c", "worker", &[])
+}
+
+/// Writes an executable file.
+pub fn executable(path: &Path, content: impl AsRef<[u8]>) {
+    fs::write(path, content).unwrap();
+    set_mode(path, 0o755);
+}
+
+pub fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: geteuid always succeeds.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Fails the test instead of hanging when a child does not end; ends the child then.
+#[track_caller]
+pub fn ended(mut child: Child) -> Output {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("still running after 30 s: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
+}
+
+/// Runs a command with this input; a thread writes it, so that neither side waits for the other.
+pub fn fed(command: &mut Command, input: Vec<u8>) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    writer.join().unwrap().unwrap();
+    output
+}
