@@ -1,0 +1,55 @@
+//! Measures allocators side by side: one fresh process per measurement, allocators interleaved,
+//! every block verified, medians of paired ratios.
+//!
+//! `args` says what to run, `catalogue` and `allocators` turn it into workloads and preloads,
+//! `measure` runs one process, `session` the whole plan, `stats` condenses the samples into the
+//! rows of a `record`, and `table` shows them.
+
+mod allocators;
+mod apps;
+mod args;
+mod callgrind;
+mod catalogue;
+mod gate;
+mod html;
+mod machine;
+mod measure;
+mod peers;
+mod record;
+mod session;
+mod stats;
+mod table;
+mod tools;
+mod watch;
+
+pub use args::{Args, Suite, Task};
+pub use gate::GateArgs;
+
+use anyhow::{Context, Result};
+use std::process::ExitCode;
+
+/// Runs the benchmark as asked. The exit status is 0 when every measurement succeeded and 1 when
+/// one was marked failed; misuse and missing tools are errors.
+pub fn main(args: Args) -> Result<ExitCode> {
+    args.check()?;
+    if let Some(Task::Gate(gate)) = &args.command {
+        return gate::run(&args, gate);
+    }
+    let tools = tools::Tools::prepare(&args)?;
+    let allocators = allocators::choose(&args, &tools)?;
+    let workloads = catalogue::workloads(&args, &tools)?;
+    let report = session::run(&args, &tools, allocators, workloads)?;
+    print!("{}", table::render(&report));
+    if let Some(path) = &args.json {
+        record::write(&report, path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &args.html {
+        std::fs::write(path, html::render(&report))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(if report.rows.iter().any(|row| row.failed) {
+        ExitCode::from(1)
+    } else {
+        ExitCode::SUCCESS
+    })
+}

@@ -1,0 +1,172 @@
+//! The result of a run: what is written as JSON and shown as tables.
+
+use crate::machine::Machine;
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::path::Path;
+
+/// A whole run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Report {
+    /// Seconds since 1970 at the start.
+    pub started_unix: u64,
+    /// How long the run took.
+    pub elapsed_seconds: f64,
+    /// `wall` or `processor`: what the seconds of the rows are.
+    pub clock: String,
+    /// The command that was given.
+    pub command: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// The allocators; the first is the one that the ratios are of.
+    pub allocators: Vec<AllocatorNote>,
+    /// One row for each workload, thread count and allocator.
+    pub rows: Vec<Row>,
+    /// For each suite, the first allocator against each other one.
+    pub geomeans: Vec<Geomean>,
+}
+
+/// An allocator's name and version.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AllocatorNote {
+    /// The name that rows use.
+    pub name: String,
+    /// Package or crate and version.
+    pub version: String,
+}
+
+/// One workload on one allocator: medians over the runs that succeeded.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Row {
+    /// The suite.
+    pub suite: String,
+    /// The workload.
+    pub workload: String,
+    /// Its threads.
+    pub threads: usize,
+    /// The allocator.
+    pub allocator: String,
+    /// Wall time, or processor time where the report says so.
+    pub seconds: f64,
+    /// The same for one allocation and its free, where the load counts them.
+    pub ns_per_op: Option<f64>,
+    /// Quartile distance of the times over their median.
+    pub spread: f64,
+    /// Processor time in user mode.
+    pub user_seconds: f64,
+    /// Processor time in the kernel.
+    pub system_seconds: f64,
+    /// Page faults.
+    pub page_faults: u64,
+    /// Peak resident size.
+    pub peak_rss_bytes: u64,
+    /// Resident size after the load had freed everything.
+    pub end_rss_bytes: u64,
+    /// How many runs were made.
+    pub runs: usize,
+    /// Time of each run, in order; null where it failed.
+    pub samples: Vec<Option<f64>>,
+    /// True when any run failed.
+    pub failed: bool,
+    /// Why the first failed run did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Median over the runs of the first allocator's time over this one's.
+    pub time_ratio: Option<f64>,
+    /// Quartile distance of those ratios over their median.
+    pub time_ratio_spread: f64,
+    /// The first allocator's peak resident size over this one's.
+    pub rss_ratio: Option<f64>,
+    /// Resident bytes over time in the first run: `(milliseconds, bytes)`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub memory: Vec<(u32, u64)>,
+}
+
+/// Geometric means of one suite's ratios against one peer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Geomean {
+    /// The suite.
+    pub suite: String,
+    /// The allocator that the ratios divide by.
+    pub against: String,
+    /// Of the time ratios.
+    pub time: Option<f64>,
+    /// Of the peak resident size ratios.
+    pub rss: Option<f64>,
+    /// How many workloads entered.
+    pub workloads: usize,
+    /// How many could not, because a run failed.
+    pub failed: usize,
+}
+
+/// Writes the report as JSON, whole or not at all.
+pub fn write(report: &Report, path: &Path) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(report)?;
+    text.push('\n');
+    let partial = path.with_extension("partial");
+    fs::write(&partial, text)?;
+    fs::rename(&partial, path)?;
+    Ok(())
+}
+
+/// `seconds` since 1970 as `2030-01-31 23:59`.
+pub fn utc_date(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March here, so that the leap day is the last of its year.
+    let shifted = days + 719_468;
+    let era = shifted / 146_097;
+    let day_of_era = shifted % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!(
+        "{year:04}-{month:02}-{day:02} {:02}:{:02}",
+        rest / 3600,
+        rest / 60 % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates() {
+        assert_eq!(utc_date(0), "1970-01-01 00:00");
+        assert_eq!(utc_date(951_782_400), "2000-02-29 00:00");
+        assert_eq!(utc_date(1_798_761_599), "2026-12-31 23:59");
+    }
+
+    #[test]
+    fn rows_survive_json_and_failures_say_why() {
+        let row = Row {
+            suite: "classic".into(),
+            workload: "x".into(),
+            failed: true,
+            error: Some("spoiled".into()),
+            samples: vec![Some(1.0), None],
+            runs: 2,
+            ..Row::default()
+        };
+        let text = serde_json::to_string(&row).unwrap();
+        for field in [
+            "\"seconds\"",
+            "\"peak_rss_bytes\"",
+            "\"end_rss_bytes\"",
+            "\"runs\":2",
+        ] {
+            assert!(text.contains(field), "{field} in {text}");
+        }
+        assert!(text.contains("\"samples\":[1.0,null]"));
+        let back: Row = serde_json::from_str(&text).unwrap();
+        assert!(back.failed && back.error.as_deref() == Some("spoiled"));
+    }
+}

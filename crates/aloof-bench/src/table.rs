@@ -1,0 +1,155 @@
+//! The tables at the end of a run.
+
+use crate::record::{Report, Row};
+use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
+use std::fmt::Write;
+
+/// Everything a reader wants to see on a terminal.
+pub fn render(report: &Report) -> String {
+    let mut text = String::new();
+    let m = &report.machine;
+    let _ = writeln!(
+        text,
+        "{}, {} cores, {:.1} GiB, {}, {}, glibc {}, {}, huge pages {}",
+        m.processor,
+        m.cores,
+        m.memory_bytes as f64 / (1u64 << 30) as f64,
+        m.kernel,
+        m.system,
+        m.glibc,
+        m.rustc,
+        m.huge_pages
+    );
+    for allocator in &report.allocators {
+        let _ = writeln!(text, "  {:14} {}", allocator.name, allocator.version);
+    }
+    let mut suites: Vec<&str> = report.rows.iter().map(|row| row.suite.as_str()).collect();
+    suites.dedup();
+    for suite in suites {
+        suite_tables(report, suite, &mut text);
+    }
+    let failed: Vec<&Row> = report.rows.iter().filter(|row| row.failed).collect();
+    if !failed.is_empty() {
+        let _ = writeln!(text, "\nFAILED");
+        for row in failed {
+            let _ = writeln!(
+                text,
+                "  {} {} x{} on {}: {}",
+                row.suite,
+                row.workload,
+                row.threads,
+                row.allocator,
+                row.error.as_deref().unwrap_or("unknown")
+            );
+        }
+    }
+    text
+}
+
+fn suite_tables(report: &Report, suite: &str, text: &mut String) {
+    let subject = &report.allocators[0].name;
+    let runs = report.rows.first().map_or(0, |row| row.runs);
+    let _ = writeln!(
+        text,
+        "\n{suite}: {} time of {subject}, and its ratio to each peer (below 1: {subject} is faster; median of {runs}, +- quartile distance)",
+        report.clock
+    );
+    let time = |row: &Row| match row.time_ratio {
+        Some(ratio) => format!("{ratio:.2} +-{:.0}%", row.time_ratio_spread * 100.0),
+        None => "-".into(),
+    };
+    let own_time = |row: &Row| match row.ns_per_op {
+        Some(ns) => format!("{ns:.1} ns/op +-{:.0}%", row.spread * 100.0),
+        None => format!("{:.3} s +-{:.0}%", row.seconds, row.spread * 100.0),
+    };
+    let time_mean = |g: &crate::record::Geomean| g.time;
+    let _ = writeln!(text, "{}", table(report, suite, own_time, time, time_mean));
+    let _ = writeln!(
+        text,
+        "\n{suite}: peak resident memory of {subject} (after the load), and its ratio to each peer (below 1: {subject} is leaner)"
+    );
+    let rss = |row: &Row| {
+        row.rss_ratio
+            .map_or("-".into(), |ratio| format!("{ratio:.2}"))
+    };
+    let own_rss = |row: &Row| match row.end_rss_bytes {
+        0 => mib(row.peak_rss_bytes),
+        end => format!("{} ({})", mib(row.peak_rss_bytes), mib(end)),
+    };
+    let rss_mean = |g: &crate::record::Geomean| g.rss;
+    let _ = writeln!(text, "{}", table(report, suite, own_rss, rss, rss_mean));
+}
+
+fn table(
+    report: &Report,
+    suite: &str,
+    own: impl Fn(&Row) -> String,
+    ratio: impl Fn(&Row) -> String,
+    mean: impl Fn(&crate::record::Geomean) -> Option<f64>,
+) -> Table {
+    let mut table = Table::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    let rows: Vec<&Row> = report
+        .rows
+        .iter()
+        .filter(|row| row.suite == suite)
+        .collect();
+    let mut names: Vec<String> = rows.iter().map(|row| row.allocator.clone()).collect();
+    let first = names[0].clone();
+    let taking_part = 1 + names
+        .iter()
+        .skip(1)
+        .take_while(|name| **name != first)
+        .count();
+    names.truncate(taking_part);
+    let mut header = vec!["workload".to_owned(), "threads".to_owned()];
+    header.extend(names);
+    table.set_header(header);
+    let rows: Vec<&Row> = report
+        .rows
+        .iter()
+        .filter(|row| row.suite == suite)
+        .collect();
+    for line in rows.chunks(report.allocators.len()) {
+        let mut cells = vec![line[0].workload.clone(), line[0].threads.to_string()];
+        for (i, row) in line.iter().enumerate() {
+            cells.push(match (row.failed, i) {
+                (true, _) => "FAILED".into(),
+                (false, 0) => own(row),
+                (false, _) => ratio(row),
+            });
+        }
+        table.add_row(aligned(cells));
+    }
+    let mut cells = vec!["geomean".to_owned(), String::new(), String::new()];
+    for geomean in report.geomeans.iter().filter(|g| g.suite == suite) {
+        let mut cell = mean(geomean).map_or("-".into(), |value| format!("{value:.3}"));
+        if geomean.failed > 0 {
+            let _ = write!(cell, " ({} failed)", geomean.failed);
+        }
+        cells.push(cell);
+    }
+    table.add_row(aligned(cells));
+    table
+}
+
+fn aligned(cells: Vec<String>) -> Vec<Cell> {
+    cells
+        .into_iter()
+        .enumerate()
+        .map(|(i, text)| {
+            let side = if i == 0 {
+                CellAlignment::Left
+            } else {
+                CellAlignment::Right
+            };
+            Cell::new(text).set_alignment(side)
+        })
+        .collect()
+}
+
+fn mib(bytes: u64) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}

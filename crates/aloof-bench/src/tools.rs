@@ -1,0 +1,86 @@
+//! What a run needs on the machine: the workspace, the worker binary, places for what is built.
+
+use crate::args::Args;
+use anyhow::{Context, Result, bail};
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Places of the things that a run uses.
+pub struct Tools {
+    /// The worker binary.
+    pub worker: PathBuf,
+    /// Where the rivals' workspace is built.
+    pub peers_target: PathBuf,
+    /// Inputs and outputs of the apps.
+    pub data: PathBuf,
+    /// The root of the workspace.
+    pub workspace: PathBuf,
+}
+
+impl Tools {
+    /// Finds the workspace and builds the worker.
+    pub fn prepare(args: &Args) -> Result<Self> {
+        let workspace = workspace()?;
+        let target =
+            env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+        let tools = Tools {
+            worker: args
+                .worker
+                .clone()
+                .unwrap_or_else(|| target.join("release/aloof-bench-worker")),
+            peers_target: target.join("bench-peers"),
+            data: target.join("bench-data"),
+            workspace,
+        };
+        if args.worker.is_none() {
+            let manifest = tools.workspace.join("Cargo.toml");
+            tools.build(&manifest, &["-p", "aloof-bench-worker"])?;
+        }
+        Ok(tools)
+    }
+
+    /// The cargo that runs us, or the one on the path.
+    pub fn cargo(&self) -> Command {
+        Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    }
+
+    /// The manifest of the rivals' workspace.
+    pub fn peers_manifest(&self) -> PathBuf {
+        self.workspace.join("crates/aloof-peers/Cargo.toml")
+    }
+
+    /// Runs `cargo build --release` on a workspace.
+    pub fn build(&self, manifest: &Path, arguments: &[&str]) -> Result<()> {
+        let status = self
+            .cargo()
+            .args(["build", "--release", "--quiet", "--manifest-path"])
+            .arg(manifest)
+            .args(arguments)
+            .status()
+            .context("cannot run cargo, which builds the benchmark's worker programs")?;
+        if !status.success() {
+            bail!("`cargo build --release {}` failed", arguments.join(" "));
+        }
+        Ok(())
+    }
+}
+
+/// The root of aloof's source: above the current directory, above this program, or where this
+/// program was built.
+fn workspace() -> Result<PathBuf> {
+    let starts = [
+        env::current_dir().ok(),
+        env::current_exe().ok(),
+        Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))),
+    ];
+    starts
+        .iter()
+        .flatten()
+        .flat_map(|start| start.ancestors())
+        .find(|dir| dir.join("crates/aloof-bench-worker/Cargo.toml").is_file())
+        .map(Path::to_path_buf)
+        .context(
+            "the benchmark builds its workers from aloof's source: run it inside a clone of the repository",
+        )
+}
