@@ -16,10 +16,12 @@ pub struct RemoteHead {
     next: AtomicU32,
 }
 
-/// The freers' word as a value: `blocks posted so far, wrapping << 32 | listed << 16 | groups with posts`.
+/// The freers' word as a value:
+/// `blocks posted so far, wrapping << 32 | visitors << 17 | listed << 16 | groups with posts`.
 ///
 /// A group is a sixteenth of the node's words. A freer enters its posts, lists the node and signs off in one
-/// step: after it he touches the node only if he was the one to list it, and a listed node is not dissolved.
+/// step: after it he touches the node only if he was the one to list it. A node that is listed, or has a
+/// visitor (who unlists it and then looks again, see [`settle`]), is not dissolved.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct State(u64);
 
@@ -27,6 +29,8 @@ impl State {
     const GROUPS: u32 = 16;
     const SUMMARY: u64 = (1 << Self::GROUPS) - 1;
     const LISTED: u64 = 1 << Self::GROUPS;
+    const VISITOR: u64 = Self::LISTED << 1;
+    const VISITORS: u64 = (1 << 32) - Self::VISITOR;
 
     fn is_listed(self) -> bool {
         self.0 & Self::LISTED != 0
@@ -76,7 +80,7 @@ impl RemoteHead {
     /// Whether a node of which `collected` blocks were collected may be dissolved, all blocks being free.
     pub fn is_quiet(&self, collected: u32) -> bool {
         let state = self.state();
-        state.done() == collected && !state.is_listed()
+        state.done() == collected && state.0 & (State::LISTED | State::VISITORS) == 0
     }
 
     /// In the child of a fork: no freer is left, whatever it was at.
@@ -120,13 +124,18 @@ pub fn settle<W: World>(world: &W, node: Node) {
             return;
         }
         // A freer that found the node listed relied on us: it is seen from here on (acquire), and if an
-        // adopter took the summary before its post, so is the adopter.
-        let state = State(head.state.fetch_and(!State::LISTED, Ordering::AcqRel));
+        // adopter took the summary before its post, so is the adopter. In the same step we become a
+        // visitor: without that the adopter could dissolve the node while we look again.
+        let step = State::VISITOR.wrapping_sub(State::LISTED);
+        let state = State(head.state.fetch_add(step, Ordering::AcqRel));
         let owner = world.owner(node);
-        if owner == 0 || world.inbox(owner).is_closed() || state.0 & State::SUMMARY == 0 {
-            return;
-        }
-        if State(head.state.fetch_or(State::LISTED, Ordering::AcqRel)).is_listed() {
+        let again = owner != 0
+            && !world.inbox(owner).is_closed()
+            && state.0 & State::SUMMARY != 0
+            && !State(head.state.fetch_or(State::LISTED, Ordering::AcqRel)).is_listed();
+        // Release: our last look comes before the node is dissolved.
+        head.state.fetch_sub(State::VISITOR, Ordering::Release);
+        if !again {
             return;
         }
     }
@@ -330,6 +339,48 @@ mod models {
             let got = s.adopt(2);
             freer.join().unwrap();
             s.at_rest(2, got);
+        });
+    }
+
+    /// An orphan gets its last post while another heap adopts and dissolves it: nobody may list it after.
+    #[test]
+    fn loom_remote_dissolved_node_is_never_listed() {
+        loom::model(|| {
+            let s = Small::new(0);
+            let freer = {
+                let s = s.clone();
+                thread::spawn(move || s.free(0))
+            };
+            let got = s.adopt(2) + s.drain(2);
+            let dead = got == 1 && s.head.is_quiet(got);
+            freer.join().unwrap();
+            if dead {
+                assert_eq!(s.inboxes[2].take_all(), END, "a dissolved node is on an inbox");
+            }
+        });
+    }
+
+    /// The same with the node on the inbox of its former owner, whose successor forwards it.
+    #[test]
+    fn loom_remote_forwarded_node_is_not_dissolved() {
+        loom::model(|| {
+            let s = Small::new(1);
+            s.free(1);
+            s.owner.store(0, Ordering::Release);
+            let forwarder = {
+                let s = s.clone();
+                thread::spawn(move || {
+                    s.drain(1);
+                })
+            };
+            let mut got = s.adopt(2);
+            s.free(0);
+            got += s.drain(2);
+            let dead = got == 2 && s.head.is_quiet(got);
+            forwarder.join().unwrap();
+            if dead {
+                assert_eq!(s.inboxes[2].take_all(), END, "a dissolved node is on an inbox");
+            }
         });
     }
 }
