@@ -95,10 +95,12 @@ typedef struct aloof_tier_stats {
 
 /* Fields are only ever added at the end. Byte counts are of memory, not of requests: a block counts with its whole size. */
 typedef struct aloof_stats {
-    uint64_t live_bytes;           /* in blocks the program holds, and in the threads' caches */
+    uint64_t live_bytes;           /* in blocks the program holds */
     uint64_t live_blocks;          /* their number */
     uint64_t committed_bytes;      /* accessible memory held from the system, used or not */
     uint64_t peak_committed_bytes; /* the most that committed_bytes has been */
+    uint64_t pending_bytes;        /* of them, whole pieces that are free and may go back to the system */
+    uint64_t cached_bytes;         /* in free blocks that threads keep at hand */
     uint64_t reserved_bytes;       /* address space held; costs no memory */
     uint64_t metadata_bytes;       /* the allocator's own tables, as far as they are in use */
     uint64_t threads_started;      /* threads that have allocated since the start */

@@ -6,7 +6,13 @@ fn main() {
     if std::env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("linux") {
         return;
     }
-    for argument in ["-Wl,-z,defs", "-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,-Bsymbolic-functions", "-Wl,-soname,libaloof.so"] {
+    for argument in [
+        "-Wl,-z,defs",
+        "-Wl,-z,nodelete",
+        "-Wl,-z,now",
+        "-Wl,-Bsymbolic-functions",
+        "-Wl,-soname,libaloof.so",
+    ] {
         println!("cargo:rustc-cdylib-link-arg={argument}");
     }
 }

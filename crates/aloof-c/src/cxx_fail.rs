@@ -71,7 +71,10 @@ fn out_of_sight(name: &CStr) -> *const c_void {
     let (open, close) = unsafe {
         (
             transmute::<*mut c_void, Option<Open>>(symbol(libc::RTLD_DEFAULT, c"dlopen".as_ptr())),
-            transmute::<*mut c_void, Option<Close>>(symbol(libc::RTLD_DEFAULT, c"dlclose".as_ptr())),
+            transmute::<*mut c_void, Option<Close>>(symbol(
+                libc::RTLD_DEFAULT,
+                c"dlclose".as_ptr(),
+            )),
         )
     };
     let (Some(open), Some(close)) = (open, close) else {
@@ -97,7 +100,11 @@ fn out_of_sight(name: &CStr) -> *const c_void {
 }
 
 fn find(in_sight: *const c_void, name: &CStr) -> *const c_void {
-    if in_sight.is_null() { out_of_sight(name) } else { in_sight }
+    if in_sight.is_null() {
+        out_of_sight(name)
+    } else {
+        in_sight
+    }
 }
 
 /// The program's current new-handler.
@@ -124,21 +131,44 @@ struct Throw {
 /// Prepares the throw of a `std::bad_alloc`: through the runtime's own helper, or, where a static link left the helper
 /// out, by building the exception.
 extern "C" fn prepare_throw(call: &mut Throw) {
-    let InSight { throw_bad_alloc, allocate_exception, throw, .. } = *in_sight();
-    let InSight { bad_alloc_vtable, bad_alloc_type, bad_alloc_drop, .. } = *in_sight();
+    let InSight {
+        throw_bad_alloc,
+        allocate_exception,
+        throw,
+        ..
+    } = *in_sight();
+    let InSight {
+        bad_alloc_vtable,
+        bad_alloc_type,
+        bad_alloc_drop,
+        ..
+    } = *in_sight();
     call.function = find(throw_bad_alloc, c"_ZSt17__throw_bad_allocv");
     if !call.function.is_null() {
         return;
     }
-    if [allocate_exception, throw, bad_alloc_vtable, bad_alloc_type, bad_alloc_drop].contains(&null_mut::<c_void>().cast_const()) {
+    if [
+        allocate_exception,
+        throw,
+        bad_alloc_vtable,
+        bad_alloc_type,
+        bad_alloc_drop,
+    ]
+    .contains(&null_mut::<c_void>().cast_const())
+    {
         die(b"aloof: operator new is out of memory and no C++ runtime is at hand to throw std::bad_alloc\n");
     }
     // SAFETY: the names are the Itanium ABI's; a bad_alloc is one word, the address of its vtable's third entry; the
     // runtime returns room for it or terminates the program.
     unsafe {
-        let exception = transmute::<*const c_void, AllocateException>(allocate_exception)(size_of::<usize>());
+        let exception =
+            transmute::<*const c_void, AllocateException>(allocate_exception)(size_of::<usize>());
         *exception = bad_alloc_vtable.cast::<usize>().add(2).cast();
-        call.arguments = [exception.cast_const().cast(), bad_alloc_type, bad_alloc_drop];
+        call.arguments = [
+            exception.cast_const().cast(),
+            bad_alloc_type,
+            bad_alloc_drop,
+        ];
     }
     call.function = throw;
 }
@@ -228,7 +258,11 @@ pub(crate) fn nothrow_slow(size: usize, align: usize) -> *mut c_void {
         return null_mut();
     };
     let plain = align == 0;
-    let name = if plain { c"_ZnwmRKSt9nothrow_t" } else { c"_ZnwmSt11align_val_tRKSt9nothrow_t" };
+    let name = if plain {
+        c"_ZnwmRKSt9nothrow_t"
+    } else {
+        c"_ZnwmSt11align_val_tRKSt9nothrow_t"
+    };
     let runtimes_own = out_of_sight(name);
     if !runtimes_own.is_null() {
         // The last parameter is a reference to an empty object that nobody reads.

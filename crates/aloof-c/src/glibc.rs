@@ -33,7 +33,9 @@ extern "C" fn mallopt(parameter: c_int, _value: c_int) -> c_int {
 
 /// Bytes held in the heap proper, outside the blocks that come straight from the system.
 fn heap_bytes(totals: &Totals) -> u64 {
-    totals.committed_bytes.saturating_sub(totals.tiers[HUGE].live_bytes)
+    totals
+        .committed_bytes
+        .saturating_sub(totals.tiers[HUGE].live_bytes)
 }
 
 /// glibc's fields, as far as they mean something here: held, live, free, and what the system serves itself.
@@ -84,22 +86,35 @@ unsafe extern "C" fn malloc_info(options: c_int, stream: *mut FILE) -> c_int {
     }
     let totals = gather();
     let mut text = Text::new();
-    text.text("<malloc version=\"aloof-").text(VERSION.to_str().unwrap_or_default()).text("\">\n");
+    text.text("<malloc version=\"aloof-")
+        .text(VERSION.to_str().unwrap_or_default())
+        .text("\">\n");
     for (name, tier) in TIER_NAMES.iter().zip(&totals.tiers) {
         text.text("<tier name=\"").text(name);
         text.text("\" count=\"").number(tier.allocations);
         text.text("\" size=\"").number(tier.live_bytes);
-        text.text("\" max=\"").number(tier.peak_bytes).text("\"/>\n");
+        text.text("\" max=\"")
+            .number(tier.peak_bytes)
+            .text("\"/>\n");
     }
-    text.text("<total type=\"live\" count=\"").number(totals.live_blocks);
-    text.text("\" size=\"").number(totals.live_bytes).text("\"/>\n");
+    text.text("<total type=\"live\" count=\"")
+        .number(totals.live_blocks);
+    text.text("\" size=\"")
+        .number(totals.live_bytes)
+        .text("\"/>\n");
     for (element, kind, size) in [
         ("system", "current", totals.committed_bytes),
         ("system", "max", totals.peak_committed_bytes),
         ("aspace", "total", totals.reserved_bytes),
         ("metadata", "total", totals.metadata_bytes),
     ] {
-        text.text("<").text(element).text(" type=\"").text(kind).text("\" size=\"").number(size).text("\"/>\n");
+        text.text("<")
+            .text(element)
+            .text(" type=\"")
+            .text(kind)
+            .text("\" size=\"")
+            .number(size)
+            .text("\"/>\n");
     }
     text.text("</malloc>\n");
     let bytes = text.bytes();

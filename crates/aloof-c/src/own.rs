@@ -60,7 +60,13 @@ unsafe extern "C" fn aloof_stats(out: *mut c_void, size: usize) -> usize {
     let totals = gather();
     let known = size_of::<Totals>();
     // SAFETY: the caller passes `size` writable bytes, and no more than the struct holds are copied.
-    unsafe { core::ptr::copy_nonoverlapping((&raw const totals).cast::<u8>(), out.cast(), size.min(known)) };
+    unsafe {
+        core::ptr::copy_nonoverlapping(
+            (&raw const totals).cast::<u8>(),
+            out.cast(),
+            size.min(known),
+        )
+    };
     known
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct Totals {
     pub(crate) live_blocks: u64,
     pub(crate) committed_bytes: u64,
     pub(crate) peak_committed_bytes: u64,
+    pub(crate) pending_bytes: u64,
+    pub(crate) cached_bytes: u64,
     pub(crate) reserved_bytes: u64,
     pub(crate) metadata_bytes: u64,
     pub(crate) threads_started: u64,
@@ -37,9 +39,20 @@ pub(crate) const HUGE: usize = 4;
 pub(crate) fn gather() -> Totals {
     let stats = raw::stats();
     Totals {
-        live_bytes: stats.live_bytes as u64,
-        committed_bytes: stats.committed_bytes as u64,
-        metadata_bytes: stats.metadata_bytes as u64,
-        ..Totals::default()
+        live_bytes: stats.live_bytes,
+        live_blocks: stats.live_blocks,
+        committed_bytes: stats.committed_bytes,
+        peak_committed_bytes: stats.peak_committed_bytes,
+        pending_bytes: stats.pending_bytes,
+        cached_bytes: stats.cached_bytes,
+        reserved_bytes: stats.reserved_bytes,
+        metadata_bytes: stats.metadata_bytes,
+        threads_started: stats.threads_started,
+        threads_peak: stats.threads_peak,
+        tiers: stats.tiers.map(|tier| Tier {
+            allocations: tier.allocations,
+            live_bytes: tier.bytes,
+            peak_bytes: tier.peak,
+        }),
     }
 }

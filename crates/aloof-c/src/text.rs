@@ -10,7 +10,10 @@ pub(crate) struct Text {
 
 impl Text {
     pub(crate) fn new() -> Self {
-        Self { bytes: [0; 2048], length: 0 }
+        Self {
+            bytes: [0; 2048],
+            length: 0,
+        }
     }
 
     pub(crate) fn text(&mut self, text: &str) -> &mut Self {
@@ -45,7 +48,8 @@ impl Text {
 }
 
 /// The version as a C string.
-pub(crate) const VERSION: &CStr = match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
-    Ok(version) => version,
-    Err(_) => panic!("the version holds a NUL"),
-};
+pub(crate) const VERSION: &CStr =
+    match CStr::from_bytes_with_nul(concat!(env!("CARGO_PKG_VERSION"), "\0").as_bytes()) {
+        Ok(version) => version,
+        Err(_) => panic!("the version holds a NUL"),
+    };

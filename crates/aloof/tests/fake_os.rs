@@ -13,7 +13,11 @@ use support::{Block, GIB, KIB, MIB, Random, child, memory};
 fn requests() -> Vec<Request> {
     let mut requests: Vec<Request> = (0..16).map(|s| Request::of((1 << s) + s)).collect();
     requests.extend((16..29).step_by(2).map(|s| Request::of(1 << s)));
-    requests.extend((15..28).step_by(2).map(|s| Request::of((1 << s) + (1 << s) / 3)));
+    requests.extend(
+        (15..28)
+            .step_by(2)
+            .map(|s| Request::of((1 << s) + (1 << s) / 3)),
+    );
     requests.extend([300 * MIB, 3 * GIB, 9 * GIB].map(Request::of));
     requests.extend((6..=30).step_by(4).map(|s| Request::aligned(100, 1 << s)));
     requests.extend([12, 22, 30].map(|s| Request::aligned(3 * MIB + 1, 1 << s)));
@@ -43,7 +47,9 @@ impl Work {
     /// Many of a few small sizes: several words and pools of each.
     fn allocate_small(&mut self) {
         let sizes = [16, 48, 200, 3000];
-        let many: Vec<_> = (0..500).map(|i| Request::of(sizes[i % sizes.len()])).collect();
+        let many: Vec<_> = (0..500)
+            .map(|i| Request::of(sizes[i % sizes.len()]))
+            .collect();
         self.allocate(&many);
     }
 
@@ -61,7 +67,11 @@ impl Work {
         let (mut i, live) = (0, std::mem::take(&mut self.live));
         for block in live {
             i += 1;
-            if i % n == 0 { block.free() } else { self.live.push(block) }
+            if i % n == 0 {
+                block.free()
+            } else {
+                self.live.push(block)
+            }
         }
     }
 
@@ -123,7 +133,9 @@ fn survive(requests: &[Request]) {
 }
 
 fn printed(outcome: &child::Outcome, label: &str) -> u64 {
-    let text = outcome.printed(label).unwrap_or_else(|| panic!("no {label}in {outcome:#?}"));
+    let text = outcome
+        .printed(label)
+        .unwrap_or_else(|| panic!("no {label}in {outcome:#?}"));
     text.parse().expect("a number")
 }
 
@@ -140,7 +152,10 @@ fn refuse_each(name: &str, space: Space, step: usize, to: impl Fn(u64) -> u64) {
     if let Some(role) = child::role() {
         fake::refuse_large_reservations(space == Space::Piecewise);
         if let Some((from, to)) = role.split_once(' ') {
-            fake::refuse(from.parse().expect("a number"), to.parse().expect("a number"));
+            fake::refuse(
+                from.parse().expect("a number"),
+                to.parse().expect("a number"),
+            );
         }
         return survive(&requests);
     }
@@ -171,17 +186,32 @@ fn each_call_may_be_refused_once() {
 
 #[test]
 fn each_call_may_be_refused_with_the_next_three() {
-    refuse_each("each_call_may_be_refused_with_the_next_three", Space::Full, 1, |k| k + 4);
+    refuse_each(
+        "each_call_may_be_refused_with_the_next_three",
+        Space::Full,
+        1,
+        |k| k + 4,
+    );
 }
 
 #[test]
 fn from_each_call_on_all_may_be_refused() {
-    refuse_each("from_each_call_on_all_may_be_refused", Space::Full, 1, |_| u64::MAX >> 1);
+    refuse_each(
+        "from_each_call_on_all_may_be_refused",
+        Space::Full,
+        1,
+        |_| u64::MAX >> 1,
+    );
 }
 
 #[test]
 fn each_call_may_be_refused_once_in_a_piecewise_space() {
-    refuse_each("each_call_may_be_refused_once_in_a_piecewise_space", Space::Piecewise, 1, |k| k + 1);
+    refuse_each(
+        "each_call_may_be_refused_once_in_a_piecewise_space",
+        Space::Piecewise,
+        1,
+        |k| k + 1,
+    );
 }
 
 #[test]
@@ -249,27 +279,51 @@ fn served_by_a_narrow_space() {
 
 #[test]
 fn under_a_limit_of_memory_requests_are_refused_and_work_again_after_frees() {
-    child::isolated("under_a_limit_of_memory_requests_are_refused_and_work_again_after_frees", || {
-        const LIMIT: usize = 512 * MIB;
-        fake::limit_charge(LIMIT as u64);
-        let requests = requests();
-        let mut work = Work::default();
-        work.run(&requests);
-        assert!(work.refused > 0, "3 GiB in 512 MiB");
-        assert!(fake::charged() <= LIMIT as i64);
-        work.free_all();
-        println!("{} charged", fake::charged() >> 20);
-        raw::purge();
-        println!("{} charged after purge", fake::charged() >> 20);
-        // All of one size until it is refused, then the same of the next, whatever the last left behind.
-        for size in [100, 20 * KIB, 64 * KIB, 100_000, 1 * MIB, 3 * MIB, 4 * MIB, 10 * MIB, 64 * MIB, 200 * MIB] {
-            let mut blocks: Vec<Block> = Vec::new();
-            while let Some(block) = Block::new(Request::of(size), size as u64) {
-                blocks.push(block);
-                if blocks.len() * size > LIMIT { break; }
+    child::isolated(
+        "under_a_limit_of_memory_requests_are_refused_and_work_again_after_frees",
+        || {
+            const LIMIT: usize = 512 * MIB;
+            fake::limit_charge(LIMIT as u64);
+            let requests = requests();
+            let mut work = Work::default();
+            work.run(&requests);
+            assert!(work.refused > 0, "3 GiB in 512 MiB");
+            assert!(fake::charged() <= LIMIT as i64);
+            work.free_all();
+            println!("{} charged", fake::charged() >> 20);
+            raw::purge();
+            println!("{} charged after purge", fake::charged() >> 20);
+            // All of one size until it is refused, then the same of the next, whatever the last left behind.
+            for size in [
+                100,
+                20 * KIB,
+                64 * KIB,
+                100_000,
+                1 * MIB,
+                3 * MIB,
+                4 * MIB,
+                10 * MIB,
+                64 * MIB,
+                200 * MIB,
+            ] {
+                let mut blocks: Vec<Block> = Vec::new();
+                let t = std::time::Instant::now();
+                let c = fake::calls();
+                while let Some(block) = Block::new(Request::of(size), size as u64) {
+                    blocks.push(block);
+                    if blocks.len() * size > LIMIT {
+                        break;
+                    }
+                }
+                println!(
+                    "{size}: {} MiB charged {} {:?} calls {}",
+                    blocks.len() * size >> 20,
+                    fake::charged() >> 20,
+                    t.elapsed(),
+                    fake::calls() - c
+                );
+                blocks.into_iter().for_each(Block::free);
             }
-            println!("{size}: {} MiB charged {}", blocks.len() * size >> 20, fake::charged() >> 20);
-            blocks.into_iter().for_each(Block::free);
-        }
-    });
+        },
+    );
 }

@@ -77,14 +77,21 @@ impl Map {
         let (start, end) = (block.addr(), block.addr() + block.usable());
         let mut map = self.0.lock().unwrap();
         if let Some((&at, &before_end)) = map.range(..end).next_back() {
-            assert!(before_end <= start, "{block:?} overlaps {at:#x}..{before_end:#x}");
+            assert!(
+                before_end <= start,
+                "{block:?} overlaps {at:#x}..{before_end:#x}"
+            );
         }
         map.insert(start, end);
     }
 
     fn remove(&self, block: &Block) {
         let end = self.0.lock().unwrap().remove(&block.addr());
-        assert_eq!(end, Some(block.addr() + block.usable()), "{block:?} is unknown");
+        assert_eq!(
+            end,
+            Some(block.addr() + block.usable()),
+            "{block:?} is unknown"
+        );
     }
 }
 
@@ -98,7 +105,12 @@ struct Shadow {
 
 impl Shadow {
     fn new(seed: u64, map: Option<Arc<Map>>) -> Shadow {
-        Shadow { live: Vec::new(), bytes: 0, map, seeds: Random::new(seed) }
+        Shadow {
+            live: Vec::new(),
+            bytes: 0,
+            map,
+            seeds: Random::new(seed),
+        }
     }
 
     fn keep(&mut self, block: Block) {
@@ -127,7 +139,9 @@ impl Shadow {
     }
 
     fn resize(&mut self, which: &Index, size: usize) {
-        let Some(mut block) = self.take(which) else { return };
+        let Some(mut block) = self.take(which) else {
+            return;
+        };
         if self.bytes + size <= LIVE_BYTES {
             // Another thread may get the old place before this one knows of the new.
             if let Some(map) = &self.map {
@@ -180,7 +194,13 @@ fn one_thread(ops: &[Op]) {
 
 /// A thread that works, exchanges blocks with others and ends; what it still has then, half is freed by
 /// itself, half left to whoever comes after.
-fn worker(mut shadow: Shadow, ops: &[Op], inbox: &Receiver<Block>, others: &[Sender<Block>], heir: &Sender<Block>) {
+fn worker(
+    mut shadow: Shadow,
+    ops: &[Op],
+    inbox: &Receiver<Block>,
+    others: &[Sender<Block>],
+    heir: &Sender<Block>,
+) {
     for op in ops {
         match op {
             Op::Send(which, to) => {
@@ -200,7 +220,8 @@ fn worker(mut shadow: Shadow, ops: &[Op], inbox: &Receiver<Block>, others: &[Sen
     }
     inbox.try_iter().for_each(|block| shadow.keep(block));
     let left = shadow.live.split_off(shadow.live.len() / 2);
-    left.into_iter().for_each(|block| heir.send(block).expect("the heir lives"));
+    left.into_iter()
+        .for_each(|block| heir.send(block).expect("the heir lives"));
     shadow.free_all();
 }
 
@@ -213,7 +234,9 @@ fn many_threads(streams: &[Vec<Op>], with_map: bool) {
         let inherited: Vec<Block> = left.try_iter().collect();
         inherited.iter().for_each(Block::verify);
         for (i, block) in inherited.into_iter().enumerate() {
-            senders[i % senders.len()].send(block).expect("the inbox is open");
+            senders[i % senders.len()]
+                .send(block)
+                .expect("the inbox is open");
         }
         thread::scope(|scope| {
             for (i, (ops, inbox)) in streams.iter().zip(inboxes).enumerate() {
@@ -223,7 +246,9 @@ fn many_threads(streams: &[Vec<Op>], with_map: bool) {
                     worker(shadow, ops, &inbox, &others, &heir);
                     // What is sent from here on comes too late: the inbox stays open until all are through.
                     drop(others);
-                    inbox.iter().for_each(|block| heir.send(block).expect("the heir lives"));
+                    inbox
+                        .iter()
+                        .for_each(|block| heir.send(block).expect("the heir lives"));
                 });
             }
             drop(senders);
@@ -235,7 +260,12 @@ fn many_threads(streams: &[Vec<Op>], with_map: bool) {
 }
 
 fn cases(cases: u32) -> ProptestConfig {
-    ProptestConfig { cases, failure_persistence: None, max_shrink_time: 20_000, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_time: 20_000,
+        ..ProptestConfig::default()
+    }
 }
 
 proptest! {

@@ -32,7 +32,10 @@ fn check(size: usize, tier: Tier) {
     for zeroed in [false, true] {
         // Twice: from memory never used, and from what the first left.
         for _ in 0..2 {
-            let request = Request { zeroed, ..Request::of(size) };
+            let request = Request {
+                zeroed,
+                ..Request::of(size)
+            };
             if let Some(block) = served_by(request, tier) {
                 block.free_unseen();
             }
@@ -63,7 +66,12 @@ fn powers_of_two_from_64_kib_to_4_mib_come_from_chunks() {
 fn odd_sizes_from_32_kib_to_4_mib_come_from_runs() {
     for shift in 15..22 {
         let power = 1usize << shift;
-        for size in [power + 1, power + power / 2, power + power / 3, 2 * power - 1] {
+        for size in [
+            power + 1,
+            power + power / 2,
+            power + power / 3,
+            2 * power - 1,
+        ] {
             check(size, Tier::Run);
         }
     }
@@ -83,10 +91,19 @@ fn powers_of_two_from_8_mib_to_256_mib_are_sub_regions() {
 fn odd_sizes_from_4_mib_to_256_mib_come_from_runs() {
     for shift in 22..28 {
         let power = 1usize << shift;
-        for size in [power + 1, power + power / 2, power + power / 3, 2 * power - 1] {
+        for size in [
+            power + 1,
+            power + power / 2,
+            power + power / 3,
+            2 * power - 1,
+        ] {
             check(size, Tier::Run);
             let block = served_by(Request::of(size), Tier::Run).expect("not large");
-            assert!(block.usable() - size <= size / 64, "{} for {size}", block.usable());
+            assert!(
+                block.usable() - size <= size / 64,
+                "{} for {size}",
+                block.usable()
+            );
             block.free_unseen();
         }
     }
@@ -94,19 +111,34 @@ fn odd_sizes_from_4_mib_to_256_mib_come_from_runs() {
 
 #[test]
 fn above_256_mib_the_size_becomes_a_power_of_two_of_sub_regions() {
-    let sizes = (28..33).flat_map(|s| [(1 << s) + 1, (1 << s) + (1 << (s - 1)), (1 << (s + 1)) - 1, 1 << (s + 1)]);
+    let sizes = (28..33).flat_map(|s| {
+        [
+            (1 << s) + 1,
+            (1 << s) + (1 << (s - 1)),
+            (1 << (s + 1)) - 1,
+            1 << (s + 1),
+        ]
+    });
     for size in sizes {
-        let Some(block) = served_by(Request::of(size), Tier::Direct) else { continue };
+        let Some(block) = served_by(Request::of(size), Tier::Direct) else {
+            continue;
+        };
         assert_eq!(block.usable(), size.next_power_of_two(), "{size}");
         block.free_unseen();
     }
-    assert_eq!(8 * GIB, 1 << 33, "the last size of the loop is the limit of the tier");
+    assert_eq!(
+        8 * GIB,
+        1 << 33,
+        "the last size of the loop is the limit of the tier"
+    );
 }
 
 #[test]
 fn above_8_gib_the_os_maps_the_block() {
     for size in [8 * GIB + 1, 9 * GIB, 12 * GIB + 4097, 16 * GIB] {
-        let Some(block) = served_by(Request::zeroed(size), Tier::Huge) else { continue };
+        let Some(block) = served_by(Request::zeroed(size), Tier::Huge) else {
+            continue;
+        };
         assert!(block.usable() - size < memory::PAGE);
         block.free_unseen();
     }
@@ -153,8 +185,13 @@ fn every_alignment_up_to_1_gib_goes_with_every_size() {
         for size in sizes {
             // Clearing what others left in the largest takes its time.
             for zeroed in [false, size < 16 * MIB] {
-                let request = Request { zeroed, ..Request::aligned(size, align) };
-                let Some(block) = served_by(request, expected(size, align)) else { continue };
+                let request = Request {
+                    zeroed,
+                    ..Request::aligned(size, align)
+                };
+                let Some(block) = served_by(request, expected(size, align)) else {
+                    continue;
+                };
                 block.free_unseen();
             }
         }
@@ -189,7 +226,9 @@ fn the_first_request_of_a_process_goes_its_way() {
     if let Some(role) = child::role() {
         return first(&role);
     }
-    for (case, how) in (0..cases.len()).flat_map(|c| ["malloc", "calloc", "aligned"].map(|h| (c, h))) {
+    for (case, how) in
+        (0..cases.len()).flat_map(|c| ["malloc", "calloc", "aligned"].map(|h| (c, h)))
+    {
         let role = format!("{case} {how}");
         child::run("the_first_request_of_a_process_goes_its_way", &role).assert_success(&role);
     }

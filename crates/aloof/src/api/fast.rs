@@ -3,6 +3,7 @@
 use crate::heap::Front;
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, SizeClass};
 use crate::num::size::*;
+use crate::sync::Ordering;
 use crate::thread::front;
 
 /// Takes the newest block of a class's magazine; 0 if it is empty.
@@ -41,13 +42,16 @@ pub fn malloc(size: usize) -> *mut u8 {
 pub unsafe fn free(block: *mut u8) {
     let front = front();
     let addr = block.expose_provenance();
-    // SAFETY: the front is this thread's own. The table has CHUNKS + 1 readable entries; the entry of a block that
-    // this thread may free is not written meanwhile.
+    // SAFETY: the front is this thread's own, and the table has CHUNKS + 1 readable entries.
     let class = unsafe {
         let chunk = opaque(addr.wrapping_sub(front.base.get()) >> CHUNK_SHIFT);
         // Addresses outside partition 0 (null among them) are looked up in the entry after the last: no tag.
-        let chunk = opaque(core::hint::select_unpredictable(chunk < CHUNKS, chunk, CHUNKS));
-        (front.tags.get().wrapping_add(chunk).read() ^ front.tag.get()) as usize
+        let chunk = opaque(core::hint::select_unpredictable(
+            chunk < CHUNKS,
+            chunk,
+            CHUNKS,
+        ));
+        ((*front.tags.get().wrapping_add(chunk)).load(Ordering::Relaxed) ^ front.tag.get()) as usize
     };
     if class >= CLASSES {
         return super::route::free_slow(addr);
@@ -67,11 +71,44 @@ pub unsafe fn free(block: *mut u8) {
     hot.set(top.wrapping_add(1));
 }
 
+/// free of a small block whose class is known. The tag is read all the same: it tells the owner, and a
+/// block of another class is left to the slow path.
+///
+/// # Safety
+/// As for [`super::raw::free`].
+#[inline(always)]
+pub unsafe fn free_sized(block: *mut u8, class: SizeClass) {
+    let front = front();
+    let addr = block.expose_provenance();
+    // SAFETY: as in `free`.
+    let own = unsafe {
+        let chunk = addr.wrapping_sub(front.base.get()) >> CHUNK_SHIFT;
+        chunk < CHUNKS
+            && (*front.tags.get().wrapping_add(chunk)).load(Ordering::Relaxed) ^ front.tag.get()
+                == u32::from(class.0)
+    };
+    let hot = &front.hot[class.index()];
+    let top = hot.get();
+    if !own || top.addr().is_multiple_of(MAGAZINE_BYTES) {
+        return super::route::free_slow(addr);
+    }
+    // SAFETY: as in `free`.
+    unsafe {
+        if top.wrapping_sub(1).read() == addr {
+            return super::route::free_slow(addr);
+        }
+        top.write(addr);
+    }
+    hot.set(top.wrapping_add(1));
+}
+
 /// Keeps the compiler from folding the shift into the comparison, which would need a longer constant, and from
 /// extending what is extended already.
 #[inline(always)]
 fn opaque(mut x: usize) -> usize {
     // SAFETY: no instruction at all.
-    unsafe { core::arch::asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags)) };
+    unsafe {
+        core::arch::asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags))
+    };
     x
 }

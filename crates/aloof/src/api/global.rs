@@ -53,9 +53,12 @@ unsafe impl GlobalAlloc for Aloof {
     }
 
     #[inline(always)]
-    unsafe fn dealloc(&self, block: *mut u8, _: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { fast::free(block) }
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        match class_of(layout) {
+            // SAFETY: the caller's promise.
+            Some(class) => unsafe { fast::free_sized(block, class) },
+            None => route::free_slow(block.expose_provenance()),
+        }
     }
 
     #[inline(always)]

@@ -14,7 +14,7 @@ use crate::heap::{Place, locate};
 use crate::num::class::SizeClass;
 use crate::num::size::*;
 use crate::stats::Stats;
-use crate::thread::{front, with_heap};
+use crate::thread::front;
 
 /// A block of at least `size` bytes, aligned to 16, or to 8 if `size` is at most 8. Constant time up to 32 KiB.
 /// `malloc(0)` is a block of its own.
@@ -40,7 +40,12 @@ pub unsafe fn malloc_zeroed(size: usize) -> *mut u8 {
     let addr = fast::pop(front(), class);
     if addr == 0 {
         // SAFETY: as above.
-        return unsafe { zeroed(route::allocate(class.size(), MIN_ALIGN.min(class.size())), size) };
+        return unsafe {
+            zeroed(
+                route::allocate(class.size(), MIN_ALIGN.min(class.size())),
+                size,
+            )
+        };
     }
     let block = ptr::with_exposed_provenance_mut::<u8>(addr);
     // SAFETY: the block has `size` bytes.
@@ -147,7 +152,11 @@ pub unsafe fn realloc_aligned(block: *mut u8, size: usize, align: usize) -> *mut
 /// # Safety
 /// `block` is null (0 bytes) or the start of a live block.
 pub unsafe fn usable_size(block: *const u8) -> usize {
-    if block.is_null() { 0 } else { resize::usable("malloc_usable_size", block.expose_provenance()) }
+    if block.is_null() {
+        0
+    } else {
+        resize::usable("malloc_usable_size", block.expose_provenance())
+    }
 }
 
 /// Which tier serves the block: `"pool"`, `"chunk"`, `"run"`, `"direct"` or `"huge"`; none if no block is there.
@@ -161,14 +170,10 @@ pub fn tier_of(block: *const u8) -> Option<Tier> {
     })
 }
 
-/// Gives free memory back to the OS now: the calling thread's caches and all free sub-regions. True if
+/// Gives free memory back to the OS now: what the calling thread has cached, and all free sub-regions. True if
 /// some went back.
 pub fn purge() -> bool {
-    with_heap(|heap| {
-        heap.flush_all();
-        heap.read_mail();
-    });
-    crate::partition::purge_down_to(0) > 0
+    route::purge()
 }
 
 /// Figures of the process.

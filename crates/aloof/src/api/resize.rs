@@ -24,7 +24,9 @@ pub fn usable(operation: &str, addr: usize) -> usize {
             class.size()
         }
         Ok(Place::Chunk(id, _, n)) => (n as usize) << id.partition().chunk_shift(),
-        Ok(Place::Run(id, at)) => (run::block_units(SubRegion::of(id), at) as usize) << id.partition().unit_shift(),
+        Ok(Place::Run(id, at)) => {
+            (run::block_units(SubRegion::of(id), at) as usize) << id.partition().unit_shift()
+        }
         Ok(Place::Direct(id)) => direct::bytes(id, SubRegion::of(id)),
         Ok(Place::Huge(bytes)) => bytes,
     }

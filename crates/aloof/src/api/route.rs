@@ -13,12 +13,13 @@
 //! next that can serve the size is asked: smaller partitions, then a mapping of its own.
 
 use crate::direct::{self, Block, huge};
-use crate::heap::{Front, Heap};
 use crate::heap::tally::{Tier, count_shared};
+use crate::heap::{Front, Heap};
 use crate::num::class::SizeClass;
 use crate::num::ids::PartitionId;
 use crate::num::size::*;
 use crate::os::linux::set_errno_no_memory;
+use crate::partition;
 use crate::space;
 use crate::thread::{current, with_heap};
 
@@ -48,7 +49,11 @@ pub fn route(size: usize, align: usize) -> Route {
     let irregular = !size.is_power_of_two() && align <= 1 << UNIT_SHIFT && size > SMALL_MAX;
     if irregular && size <= RUN_MAX {
         let fits = |p: &PartitionId| size <= p.subregion() >> RUN_SHARE_SHIFT;
-        return Route::Run(PartitionId::all().find(fits).unwrap_or(PartitionId(PARTITIONS as u8 - 1)));
+        return Route::Run(
+            PartitionId::all()
+                .find(fits)
+                .unwrap_or(PartitionId(PARTITIONS as u8 - 1)),
+        );
     }
     if size > DIRECT_MAX || align > PartitionId(PARTITIONS as u8 - 1).subregion() {
         return Route::Huge;
@@ -67,10 +72,16 @@ fn take(size: usize, align: usize) -> Option<Block> {
     match route(size, align) {
         Route::Pool(class) => with_heap(|heap| heap.take_small(class))
             .flatten()
-            .map(|small| Block { addr: small.addr, bytes: class.size(), zeroed: small.zeroed }),
+            .map(|small| Block {
+                addr: small.addr,
+                bytes: class.size(),
+                zeroed: small.zeroed,
+            }),
         Route::Chunk(p) => take_chunks(p).or_else(|| take_huge(size, align)),
         Route::Run(p) => take_run(p, size).or_else(|| take_huge(size, align)),
-        Route::Direct(p, rounded) => take_direct(p, size, rounded, align).or_else(|| take_huge(size, align)),
+        Route::Direct(p, rounded) => {
+            take_direct(p, size, rounded, align).or_else(|| take_huge(size, align))
+        }
         Route::Huge => take_huge(size, align),
     }
 }
@@ -79,17 +90,30 @@ fn take_chunks(p: PartitionId) -> Option<Block> {
     let own = |p: PartitionId, n| with_heap(|heap| heap.take_chunk_block(p, n)).flatten();
     let whole = || if space::is_narrow() { None } else { own(p, 1) };
     // Without the partition, as many chunks of the first.
-    whole().or_else(|| if p.0 == 0 && !space::is_narrow() { None } else { own(PartitionId(0), 1 << p.0) })
+    whole().or_else(|| {
+        if p.0 == 0 && !space::is_narrow() {
+            None
+        } else {
+            own(PartitionId(0), 1 << p.0)
+        }
+    })
 }
 
 fn take_run(p: PartitionId, size: usize) -> Option<Block> {
     let in_partition = |p: PartitionId| with_heap(|heap| heap.take_run_block(p, size)).flatten();
     // Smaller partitions need less memory to be committed at once.
-    let runs = (0..=p.0).rev().map(PartitionId).filter(|q| size <= q.subregion() && (q.0 == 0 || !space::is_narrow()));
+    let runs = (0..=p.0)
+        .rev()
+        .map(PartitionId)
+        .filter(|q| size <= q.subregion() && (q.0 == 0 || !space::is_narrow()));
     runs.into_iter().find_map(in_partition).or_else(|| {
         // What does not fit a sub-region of a narrow space takes several.
         let piece = space::is_narrow() && size > PartitionId(0).subregion();
-        if piece { counted(direct::take(PartitionId(0), size)) } else { None }
+        if piece {
+            counted(direct::take(PartitionId(0), size))
+        } else {
+            None
+        }
     })
 }
 
@@ -101,7 +125,11 @@ fn take_direct(p: PartitionId, size: usize, rounded: usize, align: usize) -> Opt
         return counted(direct::take(p, rounded));
     }
     let first = PartitionId(0);
-    if size > RUN_MAX || align > first.subregion() { None } else { counted(direct::take(first, size)) }
+    if size > RUN_MAX || align > first.subregion() {
+        None
+    } else {
+        counted(direct::take(first, size))
+    }
 }
 
 fn counted(block: Option<Block>) -> Option<Block> {
@@ -123,16 +151,44 @@ fn take_huge(size: usize, align: usize) -> Option<Block> {
 /// A block of at least `size` bytes aligned to `align`; None, with errno set, if it is refused.
 pub fn allocate(size: usize, align: usize) -> Option<Block> {
     let size = size.max(1);
-    let block = if size > REQUEST_MAX || align > REQUEST_MAX { None } else { take(size, align) };
+    let take = || {
+        if size > REQUEST_MAX || align > REQUEST_MAX {
+            None
+        } else {
+            take(size, align)
+        }
+    };
+    take().or_else(|| again_slow(size, take))
+}
+
+/// A request that was refused, once more after free memory of other sizes went back to the OS; sets errno if it
+/// is refused for good.
+#[cold]
+#[inline(never)]
+fn again_slow<T>(size: usize, take: impl FnOnce() -> Option<T>) -> Option<T> {
+    let (committed, ..) = partition::committed_bytes();
+    let block = if size <= committed && purge() {
+        take()
+    } else {
+        None
+    };
     if block.is_none() {
         set_errno_no_memory();
     }
     block
 }
 
+/// Gives the calling thread's caches and all free sub-regions back to the OS. True if some went back.
+pub fn purge() -> bool {
+    with_heap(Heap::purge);
+    partition::purge_down_to(0) > 0
+}
+
 /// The address of a block, null if there is none.
 pub fn pointer(block: Option<Block>) -> *mut u8 {
-    block.map_or(core::ptr::null_mut(), |b| core::ptr::with_exposed_provenance_mut(b.addr))
+    block.map_or(core::ptr::null_mut(), |b| {
+        core::ptr::with_exposed_provenance_mut(b.addr)
+    })
 }
 
 /// malloc when the magazine is empty: the slot, which also fills the magazine.
@@ -153,12 +209,10 @@ pub fn small_slow(front: &'static Front, class: SizeClass) -> *mut u8 {
 #[cold]
 #[inline(never)]
 fn refill_slow(class: SizeClass) -> *mut u8 {
-    match with_heap(|heap| heap.refill(class)).flatten() {
+    let refill = || with_heap(|heap| heap.refill(class)).flatten();
+    match refill().or_else(|| again_slow(class.size(), refill)) {
         Some(small) => core::ptr::with_exposed_provenance_mut(small.addr),
-        None => {
-            set_errno_no_memory();
-            core::ptr::null_mut()
-        }
+        None => core::ptr::null_mut(),
     }
 }
 

@@ -65,7 +65,11 @@ pub enum Pick {
 pub fn take(sub: &SubRegion, n: u32, aligned: bool, pick: Pick) -> Option<Chunks> {
     let free = sub.free.get();
     let allowed = if aligned { aligned_starts(n) } else { u64::MAX };
-    let of = if pick == Pick::Used { free & sub.touched.get() } else { free };
+    let of = if pick == Pick::Used {
+        free & sub.touched.get()
+    } else {
+        free
+    };
     let starts = bits::run_starts(of, n) & allowed;
     if starts == 0 {
         return None;
@@ -82,9 +86,10 @@ pub fn take(sub: &SubRegion, n: u32, aligned: bool, pick: Pick) -> Option<Chunks
 /// Gives chunks back.
 pub fn give(sub: &SubRegion, mask: u64) {
     debug_assert_eq!(sub.free.get() & mask, 0);
-    sub.free.set(sub.free.get() | mask);
-    sub.joined.set(sub.joined.get() & !mask);
+    // `free` last: the child of a fork trusts the others for chunks that are not free.
     sub.set_starts_word(0, sub.starts_word(0) & !mask);
+    sub.joined.set(sub.joined.get() & !mask);
+    sub.free.set(sub.free.get() | mask);
 }
 
 /// Marks a block that starts at chunk `at`.

@@ -19,7 +19,12 @@ struct Entry {
 }
 
 static TABLE: [Entry; MAX] = [const {
-    Entry { addr: OwnedSize::new(0), bytes: OwnedSize::new(0), start: OwnedSize::new(0), mapped: OwnedSize::new(0) }
+    Entry {
+        addr: OwnedSize::new(0),
+        bytes: OwnedSize::new(0),
+        start: OwnedSize::new(0),
+        mapped: OwnedSize::new(0),
+    }
 }; MAX];
 /// Entries ever used.
 static USED: AtomicU32 = AtomicU32::new(0);
@@ -48,12 +53,20 @@ pub fn take(size: usize, align: usize) -> Option<Block> {
     entry.bytes.set(bytes);
     entry.start.set(start);
     entry.mapped.set(mapped);
-    Some(Block { addr, bytes, zeroed: true })
+    Some(Block {
+        addr,
+        bytes,
+        zeroed: true,
+    })
 }
 
 fn find(addr: usize) -> Option<&'static Entry> {
     let used = USED.load(Ordering::Relaxed) as usize;
-    if addr == 0 { None } else { TABLE[..used].iter().find(|e| e.addr.get() == addr) }
+    if addr == 0 {
+        None
+    } else {
+        TABLE[..used].iter().find(|e| e.addr.get() == addr)
+    }
 }
 
 /// Bytes of the huge block at `addr`, if there is one.

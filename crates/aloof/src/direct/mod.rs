@@ -32,7 +32,11 @@ pub fn take(p: PartitionId, size: usize) -> Option<Block> {
     sub.joined.set(n.into());
     sub.set_owner(HeapId::NONE);
     sub.set_kind(Kind::Direct);
-    Some(Block { addr: space::base() + piece.first.offset(), bytes, zeroed: piece.zeroed })
+    Some(Block {
+        addr: space::base() + piece.first.offset(),
+        bytes,
+        zeroed: piece.zeroed,
+    })
 }
 
 /// Bytes of the direct block that starts with this sub-region.

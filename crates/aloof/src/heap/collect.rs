@@ -23,7 +23,8 @@ impl World for Heaps {
     }
 
     fn owner(&self, node: Node) -> u32 {
-        let sub = SubRegion::of_node(node).unwrap_or_else(|| Pool::of(PoolId(node.0)).chunk().subregion());
+        let sub = SubRegion::of_node(node)
+            .unwrap_or_else(|| Pool::of(PoolId(node.0)).chunk().subregion());
         SubRegion::of(sub).owner().0
     }
 
@@ -67,13 +68,20 @@ impl Heap {
     pub(super) fn collect_pool(&self, id: PoolId) {
         let pool = Pool::of(id);
         let class = pool.class();
-        let n = remote::collect(Pool::remote(id), Pool::remote_words(id, class), |w, mask| {
-            let w = w as u32;
-            if self.slot_has(class, id, w, mask) || pool.give(w, mask).is_err() {
-                let first = (w * 64 + mask.trailing_zeros()) as usize;
-                block_fault(self.base() + pool.offset() + first * class.size(), Fault::DoubleFree);
-            }
-        });
+        let n = remote::collect(
+            Pool::remote(id),
+            Pool::remote_words(id, class),
+            |w, mask| {
+                let w = w as u32;
+                if self.slot_has(class, id, w, mask) || pool.give(w, mask).is_err() {
+                    let first = (w * 64 + mask.trailing_zeros()) as usize;
+                    block_fault(
+                        self.base() + pool.offset() + first * class.size(),
+                        Fault::DoubleFree,
+                    );
+                }
+            },
+        );
         pool.collected.add(n);
         self.count_pool_blocks(class, -i64::from(n));
     }
@@ -81,7 +89,11 @@ impl Heap {
     /// Takes the posts of an own sub-region.
     pub(super) fn collect_sub(&self, id: SubRegionId, sub: &SubRegion) {
         let p = id.partition();
-        let words = if sub.kind() == Kind::Arena { &sub.remote_words[..1] } else { &sub.remote_words };
+        let words = if sub.kind() == Kind::Arena {
+            &sub.remote_words[..1]
+        } else {
+            &sub.remote_words
+        };
         let n = remote::collect(&sub.remote, words, |w, mask| {
             if sub.kind() == Kind::Arena {
                 self.collect_chunks(id, sub, mask);
@@ -92,7 +104,10 @@ impl Heap {
                 let at = w as u32 * 64 + rest.trailing_zeros();
                 rest &= rest - 1;
                 if !run::is_start(sub, at) {
-                    block_fault(self.base() + id.offset() + ((at as usize) << p.unit_shift()), Fault::DoubleFree);
+                    block_fault(
+                        self.base() + id.offset() + ((at as usize) << p.unit_shift()),
+                        Fault::DoubleFree,
+                    );
                 }
                 let units = run::give(sub, at);
                 self.count(Tier::Run, -1, -(i64::from(units) << p.unit_shift()));
@@ -106,8 +121,13 @@ impl Heap {
         let mut rest = mask;
         while rest != 0 {
             let at = rest.trailing_zeros();
-            let Some(n) = arena::block_chunks(sub, at).filter(|&n| rest & bits::run(at, n) == bits::run(at, n)) else {
-                block_fault(self.base() + id.offset() + ((at as usize) << p.chunk_shift()), Fault::DoubleFree)
+            let Some(n) = arena::block_chunks(sub, at)
+                .filter(|&n| rest & bits::run(at, n) == bits::run(at, n))
+            else {
+                block_fault(
+                    self.base() + id.offset() + ((at as usize) << p.chunk_shift()),
+                    Fault::DoubleFree,
+                )
             };
             rest &= !bits::run(at, n);
             self.count(Tier::Chunk, -1, -(i64::from(n) << p.chunk_shift()));
@@ -119,9 +139,17 @@ impl Heap {
     pub(super) fn reshelve(&self, id: SubRegionId, sub: &SubRegion) {
         let shelf = self.shelf(id, sub);
         let runs = sub.kind() == Kind::Runs;
-        let longest = if runs { run::longest(sub) } else { arena::longest(sub) };
+        let longest = if runs {
+            run::longest(sub)
+        } else {
+            arena::longest(sub)
+        };
         shelf.update(id, longest);
-        let empty = if runs { run::is_empty(sub) } else { arena::is_empty(sub) };
+        let empty = if runs {
+            run::is_empty(sub)
+        } else {
+            arena::is_empty(sub)
+        };
         if empty {
             self.close_spare(id, sub, longest);
         }

@@ -46,12 +46,13 @@ pub fn orphan_all_but(me: Option<HeapId>) {
 
 /// Collects all posts to an own sub-region; freers that were at it never come back.
 fn settle_own(heap: &Heap, id: SubRegionId, sub: &SubRegion) {
-    sub.remote.forget_freers(sub.collected.get());
+    sub.remote.expect_posts();
     heap.collect_sub(id, sub);
     sub.remote.forget_freers(sub.collected.get());
     if sub.kind() == Kind::Arena && id.partition().0 == 0 {
         Heap::each_pool(id, sub, |pool_id| {
             let pool = Pool::of(pool_id);
+            Pool::remote(pool_id).expect_posts();
             heap.collect_pool(pool_id);
             Pool::remote(pool_id).forget_freers(pool.collected.get());
             heap.restock(pool_id);
@@ -65,7 +66,12 @@ fn settle_own(heap: &Heap, id: SubRegionId, sub: &SubRegion) {
 
 /// Makes a sub-region of a thread that is no more, or that was on its way from one to another, an orphan.
 fn orphan(id: SubRegionId, sub: &SubRegion) {
-    let words = if sub.kind() == Kind::Arena { &sub.remote_words[..1] } else { &sub.remote_words };
+    sub.remote.expect_posts();
+    let words = if sub.kind() == Kind::Arena {
+        &sub.remote_words[..1]
+    } else {
+        &sub.remote_words
+    };
     let taken = remote::collect(&sub.remote, words, |w, mask| {
         let mut rest = mask;
         while rest != 0 {
@@ -76,14 +82,25 @@ fn orphan(id: SubRegionId, sub: &SubRegion) {
     });
     sub.collected.add(taken);
     sub.remote.forget_freers(sub.collected.get());
+    if sub.kind() == Kind::Arena {
+        sub.set_starts_word(0, sub.starts_word(0) & !sub.free.get());
+    }
     if sub.kind() == Kind::Arena && id.partition().0 == 0 {
         Heap::each_pool(id, sub, |pool_id| {
             let pool = Pool::of(pool_id);
-            remote::collect(Pool::remote(pool_id), Pool::remote_words(pool_id, pool.class()), |w, mask| pool.give_again(w as u32, mask));
+            Pool::remote(pool_id).expect_posts();
+            remote::collect(
+                Pool::remote(pool_id),
+                Pool::remote_words(pool_id, pool.class()),
+                |w, mask| pool.give_again(w as u32, mask),
+            );
             pool.recount();
             pool.set_listed(Stock::Consumed);
             Pool::remote(pool_id).forget_freers(pool.collected.get());
-            Heap::tag(pool_id, HeapId::ORPHAN_TAG.0 << 8 | u32::from(pool.class().0));
+            Heap::tag(
+                pool_id,
+                HeapId::ORPHAN_TAG.0 << 8 | u32::from(pool.class().0),
+            );
         });
     } else if sub.kind() == Kind::Runs {
         run::recount(sub);

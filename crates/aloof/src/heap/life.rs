@@ -48,11 +48,21 @@ pub fn locate(addr: usize) -> Result<Place, &'static str> {
     let within = offset - id.offset();
     match sub.kind() {
         Kind::Free => Err(DEAD),
-        Kind::Direct => if within == 0 { Ok(Place::Direct(id)) } else { Err(INTERIOR) },
+        Kind::Direct => {
+            if within == 0 {
+                Ok(Place::Direct(id))
+            } else {
+                Err(INTERIOR)
+            }
+        }
         Kind::Runs => {
             let at = (within >> p.unit_shift()) as u32;
             let aligned = within & ((1 << p.unit_shift()) - 1) == 0;
-            if aligned && run::is_start(sub, at) { Ok(Place::Run(id, at)) } else { Err(DEAD) }
+            if aligned && run::is_start(sub, at) {
+                Ok(Place::Run(id, at))
+            } else {
+                Err(DEAD)
+            }
         }
         Kind::Arena => {
             if p.0 == 0 {
@@ -74,7 +84,9 @@ pub fn locate(addr: usize) -> Result<Place, &'static str> {
 
 /// Frees a block that no heap owns; ends the process if another thread was faster.
 fn free_shared(addr: usize, tier: Tier, freed: Option<usize>) {
-    let Some(bytes) = freed else { block_fault(addr, Fault::DoubleFree) };
+    let Some(bytes) = freed else {
+        block_fault(addr, Fault::DoubleFree)
+    };
     tally::count_shared(tier, -1, -(bytes as i64));
 }
 
@@ -100,13 +112,21 @@ impl Heap {
         let me = self.id();
         match locate(addr) {
             Err(why) => fault("free", addr, why),
-            Ok(Place::Pool(_, tag)) if tag >> 8 == me.0 => self.push_slow(SizeClass(tag as u8), addr),
+            Ok(Place::Pool(_, tag)) if tag >> 8 == me.0 => {
+                self.push_slow(SizeClass(tag as u8), addr)
+            }
             Ok(Place::Pool(_, tag)) => self.send(addr - self.base(), SizeClass(tag as u8)),
-            Ok(Place::Chunk(id, at, n)) if SubRegion::of(id).owner() == me => self.give_chunk_block(id, at, n),
+            Ok(Place::Chunk(id, at, n)) if SubRegion::of(id).owner() == me => {
+                self.give_chunk_block(id, at, n)
+            }
             Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
-            Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => self.give_run_block(id, at),
+            Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => {
+                self.give_run_block(id, at)
+            }
             Ok(Place::Run(id, at)) => self.post_run_block(id, at, addr),
-            Ok(Place::Direct(id)) => free_shared(addr, Tier::Direct, direct::give(id, SubRegion::of(id))),
+            Ok(Place::Direct(id)) => {
+                free_shared(addr, Tier::Direct, direct::give(id, SubRegion::of(id)))
+            }
             Ok(Place::Huge(_)) => free_shared(addr, Tier::Huge, huge::give(addr)),
         }
     }
@@ -134,7 +154,10 @@ impl Heap {
 
     fn forget_owned(&self) {
         self.bins.iter().for_each(super::Bin::clear);
-        self.arenas.iter().chain(&self.runs).for_each(crate::sub::Shelf::clear);
+        self.arenas
+            .iter()
+            .chain(&self.runs)
+            .for_each(crate::sub::Shelf::clear);
     }
 
     /// Ends the heap: flushes the caches, releases what is empty, orphans the rest, recycles the record.
@@ -176,11 +199,23 @@ impl Heap {
                     Pool::dissolve(pool_id);
                     arena::give(sub, crate::num::bits::run(at, n));
                 } else {
-                    Heap::tag(pool_id, HeapId::ORPHAN_TAG.0 << 8 | u32::from(pool.class().0));
+                    Heap::tag(
+                        pool_id,
+                        HeapId::ORPHAN_TAG.0 << 8 | u32::from(pool.class().0),
+                    );
                 }
             });
         }
         give_up(id, sub, arena::is_empty(sub));
+    }
+
+    /// Gives back all that is free: caches to pools, empty pools to arenas, empty sub-regions to partitions.
+    pub fn purge(&self) {
+        self.flush_all();
+        self.post_outbox(true);
+        self.read_mail();
+        self.dissolve_empty();
+        self.close_spares();
     }
 
     /// Takes over a sub-region that the caller adopted: its owner's state is derived from the bits alone.
@@ -190,9 +225,16 @@ impl Heap {
         self.collect_sub(id, sub);
         if sub.kind() == Kind::Runs {
             self.runs[id.partition().0 as usize].insert(id, run::longest(sub));
+            if run::is_empty(sub) {
+                self.close_spare(id, sub, UNITS as u32);
+            }
             return;
         }
         self.arenas[id.partition().0 as usize].insert(id, arena::longest(sub));
+        if arena::is_empty(sub) {
+            self.close_spare(id, sub, FANOUT as u32);
+            return;
+        }
         if id.partition().0 == 0 {
             Heap::each_pool(id, sub, |pool_id| {
                 let pool = Pool::of(pool_id);

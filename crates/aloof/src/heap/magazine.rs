@@ -11,19 +11,25 @@ use super::{Heap, MAGAZINES, Small};
 use crate::num::bits;
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_SLOTS, SizeClass};
 use crate::num::ids::*;
-use crate::num::size::CHUNK;
 use crate::os::message::fault;
 use crate::pool::{Fault, Pool};
 use crate::sync::OwnedSize;
 
 /// A sentinel and an aligned end, for all classes of all heaps; never written.
 #[repr(align(1024))]
-pub struct EmptyMagazine([OwnedSize; 2 * MAGAZINE_SLOTS]);
+pub struct EmptyMagazine {
+    _places: [OwnedSize; 2 * MAGAZINE_SLOTS],
+}
 
-static EMPTY: EmptyMagazine = EmptyMagazine([const { OwnedSize::new(0) }; 2 * MAGAZINE_SLOTS]);
+static EMPTY: EmptyMagazine = EmptyMagazine {
+    _places: [const { OwnedSize::new(0) }; 2 * MAGAZINE_SLOTS],
+};
 
 /// Top of a magazine that is empty and full.
-pub const EMPTY_MAGAZINE: *mut usize = (&raw const EMPTY).cast_mut().cast::<usize>().wrapping_add(MAGAZINE_SLOTS);
+pub const EMPTY_MAGAZINE: *mut usize = (&raw const EMPTY)
+    .cast_mut()
+    .cast::<usize>()
+    .wrapping_add(MAGAZINE_SLOTS);
 
 const _: () = assert!(align_of::<EmptyMagazine>() == MAGAZINE_BYTES);
 
@@ -48,18 +54,25 @@ impl Heap {
     /// End of the magazine's buffer.
     fn magazine_end(&self, class: SizeClass) -> *mut usize {
         let record = core::ptr::from_ref(self).cast::<u8>().cast_mut();
-        record.wrapping_add(MAGAZINES + (class.index() + 1) * MAGAZINE_BYTES).cast()
+        record
+            .wrapping_add(MAGAZINES + (class.index() + 1) * MAGAZINE_BYTES)
+            .cast()
     }
 
     /// Place of the oldest block.
     pub(super) fn magazine_bottom(&self, class: SizeClass) -> *mut usize {
-        self.magazine_end(class).wrapping_sub(class.info().magazine.into())
+        self.magazine_end(class)
+            .wrapping_sub(class.info().magazine.into())
     }
 
     /// Blocks in the magazine.
     fn magazine_len(&self, class: SizeClass) -> usize {
         let top = self.front.hot[class.index()].get();
-        if top == EMPTY_MAGAZINE { 0 } else { (top.addr() - self.magazine_bottom(class).addr()) / 8 }
+        if top == EMPTY_MAGAZINE {
+            0
+        } else {
+            (top.addr() - self.magazine_bottom(class).addr()) / 8
+        }
     }
 
     /// Frees a block of an own pool when its magazine has no place: it has none yet, or it is full.
@@ -204,9 +217,14 @@ impl Heap {
         if mask == 0 {
             return;
         }
-        if self.slot_has(pool.class(), id, word as u32, mask) || pool.give(word as u32, mask).is_err() {
+        if self.slot_has(pool.class(), id, word as u32, mask)
+            || pool.give(word as u32, mask).is_err()
+        {
             let first = word * 64 + mask.trailing_zeros() as usize;
-            block_fault(self.base() + pool.offset() + first * pool.class().size(), Fault::DoubleFree);
+            block_fault(
+                self.base() + pool.offset() + first * pool.class().size(),
+                Fault::DoubleFree,
+            );
         }
     }
 
@@ -224,7 +242,8 @@ impl Heap {
     /// Blocks and bytes in magazines and slots.
     pub(super) fn cached(&self) -> (u64, u64) {
         SizeClass::all().fold((0, 0), |(blocks, bytes), class| {
-            let n = self.magazine_len(class) as u64 + u64::from(self.front.slots[class.index()].bits.get().count_ones());
+            let n = self.magazine_len(class) as u64
+                + u64::from(self.front.slots[class.index()].bits.get().count_ones());
             (blocks + n, bytes + n * class.size() as u64)
         })
     }
@@ -245,7 +264,8 @@ impl Heap {
             }
             let slot = &self.front.slots[class.index()];
             if slot.bits.get() != 0 {
-                Pool::of(PoolId(slot.pool.get())).give_again(slot.word.get().into(), slot.bits.get());
+                Pool::of(PoolId(slot.pool.get()))
+                    .give_again(slot.word.get().into(), slot.bits.get());
             }
         }
     }

@@ -40,7 +40,9 @@ impl Heap {
             return Some(found);
         }
         for _ in 0..ADOPTIONS {
-            let Some(id) = partition::adopt_any(p) else { break };
+            let Some(id) = partition::adopt_any(p) else {
+                break;
+            };
             self.adopt(id);
             if enough() {
                 return Some((id, None));
@@ -55,7 +57,9 @@ impl Heap {
         {
             return Some(found);
         }
-        let Some(piece) = partition::acquire(p, 1) else { return own(Pick::Any) };
+        let Some(piece) = partition::acquire(p, 1) else {
+            return own(Pick::Any);
+        };
         arena::open(piece.first, self.id(), piece.zeroed);
         partition::activate(piece.first);
         shelf.insert(piece.first, FANOUT as u32);
@@ -73,12 +77,31 @@ impl Heap {
         }
     }
 
-    /// Of two empty sub-regions on a shelf, closes the higher: the lower has more pages that were touched
-    /// before. `whole` is the free run of an empty one. The last is kept.
+    /// Closes an empty sub-region; in partition 0 one is kept, so that a program at the edge does not open and
+    /// close arenas in turn: of two the lower, which has more pages that were touched before. `whole` is
+    /// the free run of an empty one.
     pub(super) fn close_spare(&self, id: SubRegionId, sub: &SubRegion, whole: u32) {
-        let Some(other) = self.shelf(id, sub).another_empty(whole, id) else { return };
+        if id.partition().0 != 0 {
+            self.close_if_quiet(id, sub);
+            return;
+        }
+        let Some(other) = self.shelf(id, sub).another_empty(whole, id) else {
+            return;
+        };
         let (low, high) = if id < other { (id, other) } else { (other, id) };
-        let _ = self.close_if_quiet(high, SubRegion::of(high)) || self.close_if_quiet(low, SubRegion::of(low));
+        let _ = self.close_if_quiet(high, SubRegion::of(high))
+            || self.close_if_quiet(low, SubRegion::of(low));
+    }
+
+    /// Closes all empty sub-regions.
+    pub(super) fn close_spares(&self) {
+        for (shelves, whole) in [(&self.arenas, FANOUT as u32), (&self.runs, UNITS as u32)] {
+            for shelf in shelves {
+                shelf.each_of_run(whole, |id| {
+                    self.close_if_quiet(id, SubRegion::of(id));
+                });
+            }
+        }
     }
 
     /// Gives an empty sub-region back to its partition unless a freer is still at it.
@@ -93,7 +116,11 @@ impl Heap {
 
     pub(super) fn shelf(&self, id: SubRegionId, sub: &SubRegion) -> &crate::sub::Shelf {
         let p = id.partition().0 as usize;
-        if sub.kind() == Kind::Runs { &self.runs[p] } else { &self.arenas[p] }
+        if sub.kind() == Kind::Runs {
+            &self.runs[p]
+        } else {
+            &self.arenas[p]
+        }
     }
 
     /// A block of `n` chunks of partition `p`, naturally aligned.
@@ -105,7 +132,11 @@ impl Heap {
         let bytes = (n as usize) << p.chunk_shift();
         self.count(Tier::Chunk, 1, bytes as i64);
         let addr = self.base() + id.offset() + ((chunks.at as usize) << p.chunk_shift());
-        Some(Block { addr, bytes, zeroed: chunks.zeroed })
+        Some(Block {
+            addr,
+            bytes,
+            zeroed: chunks.zeroed,
+        })
     }
 
     /// A block of units of partition `p`.
@@ -123,7 +154,9 @@ impl Heap {
         };
         let (id, taken) = own().or_else(|| {
             for _ in 0..ADOPTIONS {
-                let Some(id) = partition::adopt_any(p) else { break };
+                let Some(id) = partition::adopt_any(p) else {
+                    break;
+                };
                 self.adopt(id);
                 if let Some(found) = own() {
                     return Some(found);
@@ -138,12 +171,20 @@ impl Heap {
         let bytes = (n as usize) << p.unit_shift();
         self.count(Tier::Run, 1, bytes as i64);
         let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
-        Some(Block { addr, bytes, zeroed: taken.zeroed })
+        Some(Block {
+            addr,
+            bytes,
+            zeroed: taken.zeroed,
+        })
     }
 
     /// Frees a chunk block of an own arena.
     pub(super) fn give_chunk_block(&self, id: SubRegionId, at: u32, n: u32) {
-        self.count(Tier::Chunk, -1, -(i64::from(n) << id.partition().chunk_shift()));
+        self.count(
+            Tier::Chunk,
+            -1,
+            -(i64::from(n) << id.partition().chunk_shift()),
+        );
         self.give_chunks(id, bits::run(at, n));
     }
 
@@ -167,7 +208,11 @@ impl Heap {
         if n > UNITS || !run::resize(sub, at, n as u32) {
             return None;
         }
-        self.count(Tier::Run, 0, (n as i64 - i64::from(before)) << p.unit_shift());
+        self.count(
+            Tier::Run,
+            0,
+            (n as i64 - i64::from(before)) << p.unit_shift(),
+        );
         self.runs[p.0 as usize].update(id, run::longest(sub));
         Some(n << p.unit_shift())
     }

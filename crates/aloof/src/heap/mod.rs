@@ -24,8 +24,8 @@ use crate::sub::Shelf;
 use crate::sync::{AtomicU32, Owned8, Owned32, Owned64, OwnedPtr, OwnedSize, Private};
 
 pub(crate) use fork::orphan_all_but;
-pub(crate) use magazine::EMPTY_MAGAZINE;
 pub(crate) use life::{Place, locate};
+pub(crate) use magazine::EMPTY_MAGAZINE;
 pub(crate) use registry::{acquire, counts};
 
 /// What the hot paths read: the head of every heap, and all there is of a heap that does not exist.
@@ -34,7 +34,7 @@ pub struct Front {
     /// Address of partition 0.
     pub base: Private<usize>,
     /// The table of tags.
-    pub tags: Private<*const u32>,
+    pub tags: Private<*const AtomicU32>,
     /// `id << 8`: tag of a pool of this heap, less the class.
     pub tag: Private<u32>,
     /// The heap; one of [`EMPTY`] and [`DEAD`] if there is none.
@@ -91,7 +91,10 @@ impl Slot {
         }
         self.bits.set(bits & (bits - 1));
         let addr = self.base.get() + bits.trailing_zeros() as usize * self.size.get() as usize;
-        Some(Small { addr, zeroed: self.zeroed.get() != 0 })
+        Some(Small {
+            addr,
+            zeroed: self.zeroed.get() != 0,
+        })
     }
 }
 

@@ -71,7 +71,10 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub(super) fn post_outbox(&self, adopt: bool) {
-        self.outbox.iter().filter(|parcel| parcel.mask.get() != 0).for_each(|parcel| self.post_parcel(parcel, adopt));
+        self.outbox
+            .iter()
+            .filter(|parcel| parcel.mask.get() != 0)
+            .for_each(|parcel| self.post_parcel(parcel, adopt));
         self.outbox_blocks.set(0);
         self.outbox_bytes.set(0);
     }
@@ -84,8 +87,18 @@ impl Heap {
         let (id, word) = (PoolId((key >> 6) as u32), (key & 63) as usize);
         // While our blocks are not posted the pool stays what it is.
         let pool = Pool::of(id);
-        let (start, class, sub) = (self.base() + pool.offset(), pool.class(), pool.chunk().subregion());
-        if !remote::post(&Heaps, Pool::node(id), Pool::remote_words(id, class), word, mask) {
+        let (start, class, sub) = (
+            self.base() + pool.offset(),
+            pool.class(),
+            pool.chunk().subregion(),
+        );
+        if !remote::post(
+            &Heaps,
+            Pool::node(id),
+            Pool::remote_words(id, class),
+            word,
+            mask,
+        ) {
             let first = word * 64 + mask.trailing_zeros() as usize;
             block_fault(start + first * class.size(), Fault::DoubleFree);
         }
@@ -102,8 +115,16 @@ impl Heap {
     /// Posts a chunk block of another's arena.
     pub(super) fn post_chunk_block(&self, id: SubRegionId, at: u32, addr: usize) {
         let sub = SubRegion::of(id);
-        let Some(n) = arena::block_chunks(sub, at) else { block_fault(addr, Fault::DoubleFree) };
-        if !remote::post(&Heaps, SubRegion::node(id), &sub.remote_words[..1], 0, bits::run(at, n)) {
+        let Some(n) = arena::block_chunks(sub, at) else {
+            block_fault(addr, Fault::DoubleFree)
+        };
+        if !remote::post(
+            &Heaps,
+            SubRegion::node(id),
+            &sub.remote_words[..1],
+            0,
+            bits::run(at, n),
+        ) {
             block_fault(addr, Fault::DoubleFree);
         }
         self.claim_orphan(id, true);
@@ -112,7 +133,13 @@ impl Heap {
     /// Posts a run block of another's sub-region.
     pub(super) fn post_run_block(&self, id: SubRegionId, at: u32, addr: usize) {
         let sub = SubRegion::of(id);
-        if !remote::post(&Heaps, SubRegion::node(id), &sub.remote_words, at as usize / 64, 1 << (at % 64)) {
+        if !remote::post(
+            &Heaps,
+            SubRegion::node(id),
+            &sub.remote_words,
+            at as usize / 64,
+            1 << (at % 64),
+        ) {
             block_fault(addr, Fault::DoubleFree);
         }
         self.claim_orphan(id, true);

@@ -17,7 +17,10 @@ static STARTED: AtomicU64 = AtomicU64::new(0);
 
 /// Heaps started so far, and alive at most.
 pub fn counts() -> (u64, u32) {
-    (STARTED.load(Ordering::Relaxed), PEAK.load(Ordering::Relaxed))
+    (
+        STARTED.load(Ordering::Relaxed),
+        PEAK.load(Ordering::Relaxed),
+    )
 }
 
 /// A heap for the calling thread, open and empty; none if the OS refuses or there are too many.

@@ -16,7 +16,9 @@ impl Heap {
     /// The next block of the class's slot, refilled if it is used up. None if the OS refuses.
     #[inline]
     pub fn take_small(&self, class: SizeClass) -> Option<Small> {
-        self.front.slots[class.index()].take().or_else(|| self.refill(class))
+        self.front.slots[class.index()]
+            .take()
+            .or_else(|| self.refill(class))
     }
 
     /// Loads the slot with another word: of a pool with freed blocks, else one with fresh blocks, else a new one.
@@ -40,11 +42,16 @@ impl Heap {
         slot.pool.set(id.0);
         slot.word.set(word.index as u8);
         slot.zeroed.set(word.zeroed.into());
-        slot.base.set(self.base() + pool.offset() + word.index as usize * 64 * class.size());
+        slot.base
+            .set(self.base() + pool.offset() + word.index as usize * 64 * class.size());
         slot.bits.set(word.bits);
         self.restock(id);
         self.count_pool_blocks(class, i64::from(word.bits.count_ones()));
-        if self.front.hot[class.index()].get() == self.magazine_bottom(class) { self.fill(class) } else { slot.take() }
+        if self.front.hot[class.index()].get() == self.magazine_bottom(class) {
+            self.fill(class)
+        } else {
+            slot.take()
+        }
     }
 
     /// Counts pool blocks as out (positive) or back.
@@ -55,14 +62,19 @@ impl Heap {
     /// Opens a pool on free chunks, or finds one in an adopted arena.
     fn new_pool(&self, class: SizeClass) -> Option<PoolId> {
         let info = class.info();
-        let (sub_id, chunks) = self.take_chunks(PartitionId(0), info.chunks.into(), false, || {
-            let bin = &self.bins[class.index()];
-            bin.freed_first.get() != 0 || bin.fresh_first.get() != 0
-        })?;
+        let (sub_id, chunks) =
+            self.take_chunks(PartitionId(0), info.chunks.into(), false, || {
+                let bin = &self.bins[class.index()];
+                bin.freed_first.get() != 0 || bin.fresh_first.get() != 0
+            })?;
         let Some(chunks) = chunks else {
             // An adopted arena brought a pool of the class.
             let bin = &self.bins[class.index()];
-            return [&bin.freed_first, &bin.fresh_first].map(Owned32::get).into_iter().find(|&p| p != 0).map(PoolId);
+            return [&bin.freed_first, &bin.fresh_first]
+                .map(Owned32::get)
+                .into_iter()
+                .find(|&p| p != 0)
+                .map(PoolId);
         };
         let first = ChunkId(sub_id.first_chunk().0 + chunks.at);
         let Some(id) = Pool::create(first, class, chunks.zeroed) else {
@@ -77,7 +89,8 @@ impl Heap {
     /// Sets the tags of a pool's chunks.
     pub(super) fn tag(id: PoolId, tag: u32) {
         let pool = Pool::of(id);
-        for i in 0..u32::from(pool.class().info().chunks) {
+        // The first chunk last: in the child of a fork a pool is found by it.
+        for i in (0..u32::from(pool.class().info().chunks)).rev() {
             // Relaxed: a tag matters to its owner, who wrote it, and to threads that were handed a block after.
             space::tag(ChunkId(pool.chunk().0 + i)).store(tag, Ordering::Relaxed);
         }
@@ -111,7 +124,10 @@ impl Heap {
     #[inline]
     pub(super) fn restock(&self, id: PoolId) {
         let pool = Pool::of(id);
-        if pool.is_empty() && self.has_other(pool, id) && Pool::remote(id).is_quiet(pool.collected.get()) {
+        if pool.is_empty()
+            && self.has_other(pool, id)
+            && Pool::remote(id).is_quiet(pool.collected.get())
+        {
             self.dissolve(id);
             return;
         }
@@ -133,10 +149,12 @@ impl Heap {
     /// program at the edge does not make and dissolve pools in turn.
     fn has_other(&self, pool: &Pool, id: PoolId) -> bool {
         let bin = &self.bins[pool.class().index()];
-        [&bin.freed_first, &bin.fresh_first].into_iter().any(|first| {
-            let first = PoolId(first.get());
-            first.is_some() && (first != id || Pool::of(first).next.get() != 0)
-        })
+        [&bin.freed_first, &bin.fresh_first]
+            .into_iter()
+            .any(|first| {
+                let first = PoolId(first.get());
+                first.is_some() && (first != id || Pool::of(first).next.get() != 0)
+            })
     }
 
     fn unlink(&self, id: PoolId) {
@@ -145,6 +163,22 @@ impl Heap {
         if stock != Stock::Consumed {
             self.bins[pool.class().index()].unlink(id, stock);
             pool.set_listed(Stock::Consumed);
+        }
+    }
+
+    /// Dissolves all empty pools, the last of each class too.
+    pub(super) fn dissolve_empty(&self) {
+        for bin in &self.bins {
+            for first in [bin.freed_first.get(), bin.fresh_first.get()] {
+                let mut at = PoolId(first);
+                while at.is_some() {
+                    let (id, pool) = (at, Pool::of(at));
+                    at = PoolId(pool.next.get());
+                    if pool.is_empty() && Pool::remote(id).is_quiet(pool.collected.get()) {
+                        self.dissolve(id);
+                    }
+                }
+            }
         }
     }
 
@@ -168,10 +202,10 @@ impl Heap {
             at += match arena::block_chunks(sub, at) {
                 Some(chunks) if taken => chunks,
                 None if taken && space::tag(chunk).load(Ordering::Relaxed) != 0 => {
-                    let (pool, _) = Pool::of_chunk(chunk);
+                    let (pool, distance) = Pool::of_chunk(chunk);
                     pools[n] = pool;
                     n += 1;
-                    u32::from(Pool::of(pool).class().info().chunks)
+                    u32::from(Pool::of(pool).class().info().chunks) - distance
                 }
                 _ => 1,
             };
@@ -212,7 +246,11 @@ impl Bin {
     fn unlink(&self, id: PoolId, stock: Stock) {
         let pool = Pool::of(id);
         let (prev, next) = (pool.prev.get(), pool.next.get());
-        let first = if stock == Stock::Freed { &self.freed_first } else { &self.fresh_first };
+        let first = if stock == Stock::Freed {
+            &self.freed_first
+        } else {
+            &self.fresh_first
+        };
         if prev == 0 {
             first.set(next);
         } else {

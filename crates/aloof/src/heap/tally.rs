@@ -43,7 +43,12 @@ struct Total {
 }
 
 static TOTALS: [Total; TIERS] = [const {
-    Total { allocations: AtomicU64::new(0), blocks: AtomicI64::new(0), bytes: AtomicI64::new(0), peak: AtomicI64::new(0) }
+    Total {
+        allocations: AtomicU64::new(0),
+        blocks: AtomicI64::new(0),
+        bytes: AtomicI64::new(0),
+        peak: AtomicI64::new(0),
+    }
 }; TIERS];
 
 /// Sums of one tier.
@@ -69,7 +74,9 @@ fn report(tier: Tier, blocks: i64, bytes: i64) {
 /// Counts blocks that no heap owns: handed out if positive.
 pub fn count_shared(tier: Tier, blocks: i64, bytes: i64) {
     if blocks > 0 {
-        TOTALS[tier as usize].allocations.fetch_add(blocks as u64, Ordering::Relaxed);
+        TOTALS[tier as usize]
+            .allocations
+            .fetch_add(blocks as u64, Ordering::Relaxed);
     }
     report(tier, blocks, bytes);
 }
@@ -99,8 +106,13 @@ impl Heap {
 
     /// Reports all and starts from zero: the heap ends.
     pub(super) fn report_all(&self) {
-        for (i, tier) in [Tier::Pool, Tier::Chunk, Tier::Run, Tier::Direct, Tier::Huge].into_iter().enumerate() {
-            TOTALS[i].allocations.fetch_add(self.tally.allocations[i].get(), Ordering::Relaxed);
+        for (i, tier) in [Tier::Pool, Tier::Chunk, Tier::Run, Tier::Direct, Tier::Huge]
+            .into_iter()
+            .enumerate()
+        {
+            TOTALS[i]
+                .allocations
+                .fetch_add(self.tally.allocations[i].get(), Ordering::Relaxed);
             self.tally.allocations[i].set(0);
             self.report(tier);
         }
@@ -112,7 +124,10 @@ pub fn sums() -> [Sum; TIERS] {
     let mut sums = [Sum::default(); TIERS];
     for (i, sum) in sums.iter_mut().enumerate() {
         let total = &TOTALS[i];
-        let (mut blocks, mut bytes) = (total.blocks.load(Ordering::Relaxed), total.bytes.load(Ordering::Relaxed));
+        let (mut blocks, mut bytes) = (
+            total.blocks.load(Ordering::Relaxed),
+            total.bytes.load(Ordering::Relaxed),
+        );
         sum.allocations = total.allocations.load(Ordering::Relaxed);
         for id in registry::live() {
             let tally = &Heap::of(id).tally;
@@ -129,5 +144,7 @@ pub fn sums() -> [Sum; TIERS] {
 
 /// Blocks and bytes that lie in the caches of live heaps: counted as handed out, but free.
 pub fn cached() -> (u64, u64) {
-    registry::live().map(|id: HeapId| Heap::of(id).cached()).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
+    registry::live()
+        .map(|id: HeapId| Heap::of(id).cached())
+        .fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1))
 }

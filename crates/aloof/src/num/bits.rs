@@ -25,7 +25,11 @@ pub const fn run_starts(mask: u64, n: u32) -> u64 {
 /// The lowest bit at which a run of `n` ones (1..=64) starts.
 pub const fn find_run(mask: u64, n: u32) -> Option<u32> {
     let starts = run_starts(mask, n);
-    if starts == 0 { None } else { Some(starts.trailing_zeros()) }
+    if starts == 0 {
+        None
+    } else {
+        Some(starts.trailing_zeros())
+    }
 }
 
 /// Length of the longest run of ones.
@@ -49,7 +53,9 @@ mod tests {
 
     /// Bit by bit, the definition.
     fn starts_slow(mask: u64, n: u32) -> u64 {
-        (0..=64 - n).filter(|&at| mask & run(at, n) == run(at, n)).fold(0, |m, at| m | 1 << at)
+        (0..=64 - n)
+            .filter(|&at| mask & run(at, n) == run(at, n))
+            .fold(0, |m, at| m | 1 << at)
     }
 
     #[test]
@@ -68,7 +74,10 @@ mod tests {
             for n in 1..=64 {
                 assert_eq!(run_starts(mask, n), starts_slow(mask, n), "{mask:b} {n}");
             }
-            let longest = (1..=64).rev().find(|&n| starts_slow(mask, n) != 0).unwrap_or(0);
+            let longest = (1..=64)
+                .rev()
+                .find(|&n| starts_slow(mask, n) != 0)
+                .unwrap_or(0);
             assert_eq!(longest_run(mask), longest);
         }
         assert_eq!(longest_run(0), 0);

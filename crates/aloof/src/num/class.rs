@@ -85,7 +85,11 @@ const fn class_info(class: usize) -> ClassInfo {
     let words = blocks.div_ceil(WORD_BLOCKS);
     let keep = MAGAZINE_KEEP / size;
     let keep = if keep < 2 { 2 } else { keep };
-    let keep = if keep >= MAGAZINE_SLOTS { MAGAZINE_SLOTS - 1 } else { keep };
+    let keep = if keep >= MAGAZINE_SLOTS {
+        MAGAZINE_SLOTS - 1
+    } else {
+        keep
+    };
     ClassInfo {
         size: size as u32,
         reciprocal: (1u64 << RECIPROCAL_SHIFT).div_ceil(size as u64),
@@ -199,7 +203,9 @@ impl SizeClass {
         }
         let first = SizeClass::of_align_8(if size < align { align } else { size });
         // Every doubling holds a power of two, so this ends within two doublings or at the last class.
-        (first.0..CLASSES as u8).map(SizeClass).find(|c| c.size() % align == 0)
+        (first.0..CLASSES as u8)
+            .map(SizeClass)
+            .find(|c| c.size() % align == 0)
     }
 }
 
@@ -229,10 +235,16 @@ mod tests {
             let need = if size <= 8 { 8 } else { 16 };
             let c = SizeClass::of(size);
             assert!(c.size() >= size && c.size() % need == 0, "{size}");
-            assert!(SizeClass::all().all(|d| d >= c || d.size() < size || d.size() % need != 0), "{size}");
+            assert!(
+                SizeClass::all().all(|d| d >= c || d.size() < size || d.size() % need != 0),
+                "{size}"
+            );
             let c = SizeClass::of_align_8(size);
             assert!(c.size() >= size && (c.0 == 0 || SizeClass(c.0 - 1).size() < size));
-            assert!(size < 64 || (c.size() - size) * 8 <= size, "waste of more than an eighth at {size}");
+            assert!(
+                size < 64 || (c.size() - size) * 8 <= size,
+                "waste of more than an eighth at {size}"
+            );
         }
     }
 
@@ -240,7 +252,9 @@ mod tests {
     fn an_aligned_class_has_only_aligned_blocks() {
         for align in (0..16).map(|s| 1usize << s) {
             for size in (0..=SMALL_MAX).step_by(97).chain([SMALL_MAX]) {
-                let Some(c) = SizeClass::of_aligned(size, align) else { panic!("{size} {align}") };
+                let Some(c) = SizeClass::of_aligned(size, align) else {
+                    panic!("{size} {align}")
+                };
                 assert!(c.size() >= size && c.size() % align == 0);
             }
         }
@@ -254,7 +268,11 @@ mod tests {
             let size = c.size();
             for block in 0..usize::from(info.blocks) {
                 for within in [0, 1, size / 2, size - 1] {
-                    assert_eq!(info.block_at(block * size + within), block, "{size} {block} {within}");
+                    assert_eq!(
+                        info.block_at(block * size + within),
+                        block,
+                        "{size} {block} {within}"
+                    );
                 }
             }
         }

@@ -146,7 +146,9 @@ impl SubRegionId {
         }
         let p = PartitionId(p as u8);
         let within = offset & ((1 << PARTITION_SHIFT) - 1);
-        Some(SubRegionId((p.first_region() << FANOUT_SHIFT) + (within >> p.subregion_shift()) as u32))
+        Some(SubRegionId(
+            (p.first_region() << FANOUT_SHIFT) + (within >> p.subregion_shift()) as u32,
+        ))
     }
 
     /// For a sub-region of partition 0, its first chunk.
@@ -210,6 +212,9 @@ mod tests {
         assert_eq!(SubRegionId::at(PARTITIONS << PARTITION_SHIFT), None);
         assert_eq!(SubRegionId::at(usize::MAX), None);
         let c = SubRegionId(5).first_chunk();
-        assert_eq!((c.subregion(), c.bit(), c.offset()), (SubRegionId(5), 0, SubRegionId(5).offset()));
+        assert_eq!(
+            (c.subregion(), c.bit(), c.offset()),
+            (SubRegionId(5), 0, SubRegionId(5).offset())
+        );
     }
 }

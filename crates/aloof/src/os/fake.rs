@@ -56,7 +56,11 @@ pub fn charged() -> i64 {
 fn allowed() -> Result<(), Refused> {
     let call = CALLS.fetch_add(1, SeqCst) as i64;
     let from = REFUSE_FROM.load(SeqCst);
-    if from >= 0 && call >= from && call < REFUSE_TO.load(SeqCst) { Err(Refused::NoMemory) } else { Ok(()) }
+    if from >= 0 && call >= from && call < REFUSE_TO.load(SeqCst) {
+        Err(Refused::NoMemory)
+    } else {
+        Ok(())
+    }
 }
 
 fn charge(len: usize) -> Result<(), Refused> {
@@ -91,14 +95,6 @@ impl Os for Fake {
         Linux::reserve(len)
     }
 
-    fn reserve_at(addr: usize, len: usize) -> Result<(), Refused> {
-        allowed()?;
-        if REFUSE_RESERVE.load(SeqCst) && len > 1 << 30 {
-            return Err(Refused::NoMemory);
-        }
-        Linux::reserve_at(addr, len)
-    }
-
     fn map_zeros_at(addr: usize, len: usize) -> Result<(), Refused> {
         allowed()?;
         Linux::map_zeros_at(addr, len)
@@ -127,12 +123,6 @@ impl Os for Fake {
         allowed()?;
         // SAFETY: the caller's promise.
         unsafe { Linux::decommit(addr, len) }.inspect(|()| uncharge(len))
-    }
-
-    unsafe fn purge(addr: usize, len: usize) -> Result<(), Refused> {
-        allowed()?;
-        // SAFETY: the caller's promise.
-        unsafe { Linux::purge(addr, len) }
     }
 
     unsafe fn unmap(addr: usize, len: usize) {

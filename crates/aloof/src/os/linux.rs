@@ -32,11 +32,24 @@ fn mmap(addr: usize, len: usize, prot: i32, flags: i32) -> Result<usize, Refused
     keep_errno(|| {
         // SAFETY: the callers either let the kernel choose, ask for an unoccupied range
         // (MAP_FIXED_NOREPLACE), or replace a range of their own (MAP_FIXED).
-        let got = unsafe { libc::mmap(ptr::without_provenance_mut(addr), len, prot, MAP_PRIVATE | MAP_ANONYMOUS | flags, -1, 0) };
+        let got = unsafe {
+            libc::mmap(
+                ptr::without_provenance_mut(addr),
+                len,
+                prot,
+                MAP_PRIVATE | MAP_ANONYMOUS | flags,
+                -1,
+                0,
+            )
+        };
         if got == libc::MAP_FAILED {
             // SAFETY: as in keep_errno.
             let occupied = unsafe { *libc::__errno_location() } == libc::EEXIST;
-            return Err(if occupied { Refused::Occupied } else { Refused::NoMemory });
+            return Err(if occupied {
+                Refused::Occupied
+            } else {
+                Refused::NoMemory
+            });
         }
         // Exposed: blocks are derived from the addresses of their mapping.
         let got = got.expose_provenance();
@@ -56,8 +69,26 @@ unsafe fn protect(addr: usize, len: usize, prot: i32) -> Result<(), Refused> {
     keep_errno(|| {
         // SAFETY: the caller's promise.
         let failed = unsafe { libc::mprotect(ptr::without_provenance_mut(addr), len, prot) } != 0;
-        if failed { Err(Refused::NoMemory) } else { Ok(()) }
+        if failed {
+            Err(Refused::NoMemory)
+        } else {
+            Ok(())
+        }
     })
+}
+
+/// Huge pages under sparse blocks cost memory; refusal (a kernel without them) is fine.
+fn no_huge_pages(addr: usize, len: usize) {
+    keep_errno(|| {
+        // SAFETY: the callers mapped the range just now; the advice changes no content.
+        unsafe {
+            libc::madvise(
+                ptr::without_provenance_mut(addr),
+                len,
+                libc::MADV_NOHUGEPAGE,
+            )
+        };
+    });
 }
 
 impl Os for Linux {
@@ -68,16 +99,8 @@ impl Os for Linux {
 
     fn reserve(len: usize) -> Result<usize, Refused> {
         let addr = mmap(0, len, PROT_NONE, MAP_NORESERVE)?;
-        keep_errno(|| {
-            // Huge pages under sparse blocks cost memory; refusal (no THP in the kernel) is fine.
-            // SAFETY: the range was mapped just now.
-            unsafe { libc::madvise(ptr::without_provenance_mut(addr), len, libc::MADV_NOHUGEPAGE) };
-        });
+        no_huge_pages(addr, len);
         Ok(addr)
-    }
-
-    fn reserve_at(addr: usize, len: usize) -> Result<(), Refused> {
-        mmap(addr, len, PROT_NONE, MAP_NORESERVE | MAP_FIXED_NOREPLACE).map(drop)
     }
 
     fn map_zeros_at(addr: usize, len: usize) -> Result<(), Refused> {
@@ -105,15 +128,9 @@ impl Os for Linux {
     unsafe fn decommit(addr: usize, len: usize) -> Result<(), Refused> {
         // A new mapping over the old one also returns the commit charge, which mprotect does not.
         mmap(addr, len, PROT_NONE, MAP_NORESERVE | MAP_FIXED)?;
+        // As before, so that the mapping merges with its neighbours.
+        no_huge_pages(addr, len);
         Ok(())
-    }
-
-    unsafe fn purge(addr: usize, len: usize) -> Result<(), Refused> {
-        keep_errno(|| {
-            // SAFETY: the caller owns the range and its content.
-            let failed = unsafe { libc::madvise(ptr::without_provenance_mut(addr), len, libc::MADV_DONTNEED) } != 0;
-            if failed { Err(Refused::NoMemory) } else { Ok(()) }
-        })
     }
 
     unsafe fn unmap(addr: usize, len: usize) {
@@ -126,7 +143,10 @@ impl Os for Linux {
 
 /// Nanoseconds of the monotonic clock.
 pub(crate) fn now_ns() -> u64 {
-    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut t = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: `t` is a valid timespec.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64

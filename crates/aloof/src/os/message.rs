@@ -9,7 +9,10 @@ pub struct Line {
 impl Line {
     /// An empty line.
     pub const fn new() -> Line {
-        Line { bytes: [0; 1024], len: 0 }
+        Line {
+            bytes: [0; 1024],
+            len: 0,
+        }
     }
 
     /// Appends text.
@@ -77,7 +80,13 @@ impl Line {
 #[inline(never)]
 pub fn fault(operation: &str, addr: usize, what: &str) -> ! {
     let mut line = Line::new();
-    line.text("aloof: ").text(operation).text("(").address(addr).text("): ").text(what).text("\n");
+    line.text("aloof: ")
+        .text(operation)
+        .text("(")
+        .address(addr)
+        .text("): ")
+        .text(what)
+        .text("\n");
     line.write_to(2);
     // SAFETY: abort has no preconditions.
     unsafe { libc::abort() }
@@ -90,7 +99,12 @@ mod tests {
     #[test]
     fn a_line_holds_text_numbers_and_addresses_and_cuts_the_rest() {
         let mut line = Line::new();
-        line.text("n=").number(0).text(" ").number(u64::MAX).text(" ").address(0xdead_beef);
+        line.text("n=")
+            .number(0)
+            .text(" ")
+            .number(u64::MAX)
+            .text(" ")
+            .address(0xdead_beef);
         assert_eq!(line.as_bytes(), b"n=0 18446744073709551615 0xdeadbeef");
         for _ in 0..300 {
             line.text("more text");

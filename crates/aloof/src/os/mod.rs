@@ -1,4 +1,5 @@
-//! The operating system: the only room that calls it for memory, time and messages.
+//! The operating system: the only room that calls it for memory, time and messages. (Yielding, thread keys
+//! and the exit file are one call each in `sync`, `thread` and `stats`.)
 //!
 //! [`Os`] is what the allocator needs of a platform; [`linux`] is the one that exists and is tested.
 //! With the feature `fake-os` every call goes through [`fake`], which tests make refuse.
@@ -31,8 +32,6 @@ pub trait Os {
     fn page_size() -> usize;
     /// Address space of `len` bytes anywhere, not accessible, free of commit charge.
     fn reserve(len: usize) -> Result<usize, Refused>;
-    /// The same at exactly `addr`, which must be unoccupied.
-    fn reserve_at(addr: usize, len: usize) -> Result<(), Refused>;
     /// Readable zeros at exactly `addr`, which must be unoccupied; no commit charge.
     fn map_zeros_at(addr: usize, len: usize) -> Result<(), Refused>;
     /// Makes reserved address space read as zeros, without commit charge.
@@ -54,11 +53,6 @@ pub trait Os {
     /// # Safety
     /// The range must be the caller's; its content is lost.
     unsafe fn decommit(addr: usize, len: usize) -> Result<(), Refused>;
-    /// Gives memory back; the range stays accessible and reads as zeros.
-    ///
-    /// # Safety
-    /// The range must be accessible and the caller's; its content is lost.
-    unsafe fn purge(addr: usize, len: usize) -> Result<(), Refused>;
     /// Gives memory and address space back.
     ///
     /// # Safety

@@ -22,7 +22,10 @@ fn variable(name: &[u8]) -> Option<&'static [u8]> {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
             let text = core::ffi::CStr::from_ptr(*entry).to_bytes();
-            if let Some(value) = text.strip_prefix(name).and_then(|rest| rest.strip_prefix(b"=")) {
+            if let Some(value) = text
+                .strip_prefix(name)
+                .and_then(|rest| rest.strip_prefix(b"="))
+            {
                 return Some(value);
             }
             entry = entry.add(1);
@@ -45,7 +48,13 @@ fn switch(name: &'static str) -> bool {
 
 fn warn(name: &str, value: &[u8], what: &str) {
     let mut line = Line::new();
-    line.text("aloof: ").text(name).text("=").bytes(value).text(" ").text(what).text("\n");
+    line.text("aloof: ")
+        .text(name)
+        .text("=")
+        .bytes(value)
+        .text(" ")
+        .text(what)
+        .text("\n");
     line.write_to(2);
 }
 
@@ -55,16 +64,26 @@ impl Options {
         // SAFETY: getauxval has no preconditions.
         let secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
         if secure {
-            return Options { stats: false, stats_dir: None };
+            return Options {
+                stats: false,
+                stats_dir: None,
+            };
         }
         let dir = variable(b"ALOOF_STATS_DIR").filter(|dir| !dir.is_empty());
         let dir = match dir {
             Some(dir) if dir.len() > 900 => {
-                warn("ALOOF_STATS_DIR", &dir[..64], "... is too long; it is ignored");
+                warn(
+                    "ALOOF_STATS_DIR",
+                    &dir[..64],
+                    "... is too long; it is ignored",
+                );
                 None
             }
             dir => dir,
         };
-        Options { stats: switch("ALOOF_STATS"), stats_dir: dir }
+        Options {
+            stats: switch("ALOOF_STATS"),
+            stats_dir: dir,
+        }
     }
 }

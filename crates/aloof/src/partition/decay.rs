@@ -1,6 +1,6 @@
 //! Pending memory goes back with a half-life of a second, a bounded part at a time, and never the last of it.
 //!
-//! Whoever acquires or releases a piece looks at the clock; once a tick, one thread gives back the share
+//! Whoever releases a piece looks at the clock; once a tick, one thread gives back the share
 //! that the time since the last tick asks for, from the largest pieces and the highest addresses down.
 
 use super::pieces::{pending_bytes, purge_down_to};
@@ -21,12 +21,21 @@ static LAST: AtomicU64 = AtomicU64::new(0);
 pub fn step() {
     let pending = pending_bytes();
     if pending <= FLOOR {
+        // Time counts from the moment the floor is crossed.
+        if LAST.load(Ordering::Relaxed) != 0 {
+            LAST.store(0, Ordering::Relaxed);
+        }
         return;
     }
     let (now, last) = (now_ns(), LAST.load(Ordering::Relaxed));
     let ticks = now.saturating_sub(last) / TICK_NS;
     // Relaxed: of several threads one does the step; it publishes nothing.
-    if ticks == 0 || LAST.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err() || last == 0 {
+    if ticks == 0
+        || LAST
+            .compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed)
+            .is_err()
+        || last == 0
+    {
         return;
     }
     // 15/16 a tick: half after eleven.

@@ -60,7 +60,11 @@ impl Masks {
     pub fn plan(self, n: u32) -> Option<Claim> {
         let at = bits::find_run(self.pending, n).or_else(|| bits::find_run(self.free(), n))?;
         let mask = bits::run(at, n);
-        Some(Claim { at, mask, warm: mask & self.pending })
+        Some(Claim {
+            at,
+            mask,
+            warm: mask & self.pending,
+        })
     }
 
     /// `pending` after the warm part of a claim is taken, if it is all still there.
@@ -104,22 +108,48 @@ mod tests {
     fn legal_states(width: u32) -> Vec<Masks> {
         // A sub-region's own state, 7 of them, times whether it is joined to the next.
         let outside = !bits::low(width);
-        let mut states = vec![Masks { committed: outside, ..Masks::default() }];
+        let mut states = vec![Masks {
+            committed: outside,
+            ..Masks::default()
+        }];
         for bit in (0..width).map(|i| 1u64 << i) {
             let mut next = Vec::new();
             for s in states {
-                let held = Masks { reserved: s.reserved | bit, committed: s.committed | bit, ..s };
+                let held = Masks {
+                    reserved: s.reserved | bit,
+                    committed: s.committed | bit,
+                    ..s
+                };
                 let own = [
                     s,
-                    Masks { reserved: s.reserved | bit, ..s },
-                    Masks { pending: s.pending | bit, ..held },
+                    Masks {
+                        reserved: s.reserved | bit,
+                        ..s
+                    },
+                    Masks {
+                        pending: s.pending | bit,
+                        ..held
+                    },
                     held,
-                    Masks { active: s.active | bit, ..held },
-                    Masks { active: s.active | bit, abandoned: s.abandoned | bit, ..held },
-                    Masks { committed: s.committed | bit, ..s },
+                    Masks {
+                        active: s.active | bit,
+                        ..held
+                    },
+                    Masks {
+                        active: s.active | bit,
+                        abandoned: s.abandoned | bit,
+                        ..held
+                    },
+                    Masks {
+                        committed: s.committed | bit,
+                        ..s
+                    },
                 ];
                 next.extend(own);
-                next.extend([Masks { ranges: s.ranges | bit, ..held }]);
+                next.extend([Masks {
+                    ranges: s.ranges | bit,
+                    ..held
+                }]);
             }
             states = next;
         }
@@ -140,7 +170,10 @@ mod tests {
                 assert_eq!(c.mask, bits::run(c.at, n));
                 assert_eq!(c.mask & !s.free(), 0, "takes what is not free: {s:?} {n}");
                 assert_eq!(c.warm, c.mask & s.pending);
-                assert!(!warm_possible || c.warm == c.mask, "prefers fresh to warm: {s:?} {n}");
+                assert!(
+                    !warm_possible || c.warm == c.mask,
+                    "prefers fresh to warm: {s:?} {n}"
+                );
                 // The two steps, then the bits that the owner writes.
                 let pending = Masks::take_warm(s.pending, c).expect("warm part is there");
                 let committed = Masks::take_fresh(s.committed, c).expect("fresh part is there");
@@ -157,7 +190,11 @@ mod tests {
                 assert!(c.warm == 0 || Masks::take_warm(after.pending, c).is_none());
                 assert!(c.fresh() == 0 || Masks::take_fresh(after.committed, c).is_none());
                 // And back.
-                let back = Masks { ranges: after.ranges & !c.mask, pending: after.pending | c.mask, ..after };
+                let back = Masks {
+                    ranges: after.ranges & !c.mask,
+                    pending: after.pending | c.mask,
+                    ..after
+                };
                 assert!(back.is_legal() && back.free() == s.free());
             }
         }
@@ -165,7 +202,12 @@ mod tests {
 
     #[test]
     fn a_claim_fails_when_any_of_it_is_gone() {
-        let s = Masks { reserved: !0, committed: 0b0110 | !0 << 6, pending: 0b0110, ..Masks::default() };
+        let s = Masks {
+            reserved: !0,
+            committed: 0b0110 | !0 << 6,
+            pending: 0b0110,
+            ..Masks::default()
+        };
         let c = s.plan(3).expect("three are free");
         assert_eq!((c.mask, c.warm), (0b111, 0b110));
         for lost in [0b010, 0b100] {
@@ -176,7 +218,14 @@ mod tests {
 
     #[test]
     fn the_level_is_the_log_of_the_longest_free_run() {
-        let with = |free: u64| Masks { reserved: !0, committed: !free, ..Masks::default() }.level();
+        let with = |free: u64| {
+            Masks {
+                reserved: !0,
+                committed: !free,
+                ..Masks::default()
+            }
+            .level()
+        };
         assert_eq!(with(0), None);
         assert_eq!(with(0b101), Some(0));
         assert_eq!(with(0b0111), Some(1));

@@ -27,7 +27,11 @@ struct Index {
 }
 
 static INDEX: [Index; PARTITIONS] = [const {
-    Index { free: [const { Summary::new() }; LEVELS], pending: Summary::new(), abandoned: Summary::new() }
+    Index {
+        free: [const { Summary::new() }; LEVELS],
+        pending: Summary::new(),
+        abandoned: Summary::new(),
+    }
 }; PARTITIONS];
 
 /// Bytes accessible in partitions, and the most there ever were.
@@ -47,7 +51,11 @@ pub struct Piece {
 
 /// Bytes accessible now, at most so far, and free of those accessible now.
 pub fn committed_bytes() -> (usize, usize, usize) {
-    (COMMITTED.load(Ordering::Relaxed), PEAK_COMMITTED.load(Ordering::Relaxed), PENDING.load(Ordering::Relaxed))
+    (
+        COMMITTED.load(Ordering::Relaxed),
+        PEAK_COMMITTED.load(Ordering::Relaxed),
+        PENDING.load(Ordering::Relaxed),
+    )
 }
 
 /// Takes and commits `n` (1..=64) neighbouring sub-regions: warm ones first, then the lowest. Finding
@@ -75,7 +83,9 @@ pub fn acquire(p: PartitionId, n: u32) -> Option<Piece> {
         match acquire_in(p.region(i), n) {
             Ok(Some(piece)) => return Some(piece),
             Ok(None) => {
-                level.clear(i, || REGION[p.region(i).0 as usize].masks().level() >= Some(k));
+                level.clear(i, || {
+                    REGION[p.region(i).0 as usize].masks().level() >= Some(k)
+                });
                 from = i + 1;
             }
             Err(Refused::Occupied) => {}
@@ -87,7 +97,10 @@ pub fn acquire(p: PartitionId, n: u32) -> Option<Piece> {
 
 /// Whether the partition has free sub-regions whose pages may be there. A hint.
 pub fn has_pending(p: PartitionId) -> bool {
-    INDEX[p.0 as usize].pending.find(0, space::usable_regions(p)).is_some()
+    INDEX[p.0 as usize]
+        .pending
+        .find(0, space::usable_regions(p))
+        .is_some()
 }
 
 /// Tries one region. `Occupied`: something foreign was found; the region is worth another try.
@@ -99,12 +112,17 @@ fn acquire_in(id: RegionId, n: u32) -> Result<Option<Piece>, Refused> {
     if !space::is_piecewise() {
         region.set_reserved(u64::MAX);
     }
-    let Some(claim) = region.try_claim(n) else { return Ok(None) };
+    let Some(claim) = region.try_claim(n, || announce(id)) else {
+        return Ok(None);
+    };
     if claim.warm != 0 {
         PENDING.fetch_sub(bytes(id, claim.warm), Ordering::Relaxed);
     }
     let Err((why, foreign)) = commit(id, claim) else {
-        return Ok(Some(Piece { first: id.sub(claim.at), zeroed: claim.warm == 0 }));
+        return Ok(Some(Piece {
+            first: id.sub(claim.at),
+            zeroed: claim.warm == 0,
+        }));
     };
     // What is foreign stays claimed for ever; the rest goes back.
     if claim.warm != 0 {
@@ -143,7 +161,14 @@ fn commit(id: RegionId, claim: Claim) -> Result<(), (Refused, u64)> {
         };
         if let Err(why) = made {
             decommit(id, claim.fresh() & bits::low(at));
-            return Err((why, if why == Refused::Occupied { bits::run(at, n) } else { 0 }));
+            return Err((
+                why,
+                if why == Refused::Occupied {
+                    bits::run(at, n)
+                } else {
+                    0
+                },
+            ));
         }
     }
     REGION[id.0 as usize].set_reserved(claim.fresh());
@@ -219,11 +244,12 @@ pub fn purge_down_to(kept: usize) -> usize {
             {
                 let mask = region.claim_pending(1 << top);
                 PENDING.fetch_sub(bytes(id, mask), Ordering::Relaxed);
-                given += bytes(id, mask);
-                if retire_cold(id, mask) != mask {
+                let done = retire_cold(id, mask);
+                given += bytes(id, done);
+                announce(id);
+                if done != mask {
                     return given;
                 }
-                announce(id);
             }
             if pending_bytes() <= kept {
                 return given;
@@ -240,7 +266,9 @@ fn announce(id: RegionId) {
     let now = REGION[id.0 as usize].masks();
     let index = &INDEX[id.partition().0 as usize];
     if let Some(level) = now.level() {
-        index.free[..=level as usize].iter().for_each(|free| free.set(id.index()));
+        index.free[..=level as usize]
+            .iter()
+            .for_each(|free| free.set(id.index()));
     }
     if now.pending != 0 {
         index.pending.set(id.index());
@@ -260,7 +288,9 @@ pub fn activate(id: SubRegionId) {
 /// Offers a sub-region for adoption; the caller has given up all it knows of it.
 pub fn abandon(id: SubRegionId) {
     REGION[id.region().0 as usize].abandon(id.bit());
-    INDEX[id.partition().0 as usize].abandoned.set(id.region().index());
+    INDEX[id.partition().0 as usize]
+        .abandoned
+        .set(id.region().index());
 }
 
 /// Adopts a certain sub-region, if it is abandoned and nobody else is faster.
@@ -293,10 +323,14 @@ pub fn adopt_any(p: PartitionId) -> Option<SubRegionId> {
 /// Every sub-region in a heap's hands.
 pub fn active() -> impl Iterator<Item = SubRegionId> {
     PartitionId::all().flat_map(|p| {
-        (0..space::usable_regions(p)).filter(move |&i| space::is_ready(p.region(i))).flat_map(move |i| {
-            let id = p.region(i);
-            let mask = masks(id).active;
-            (0..FANOUT as u32).filter(move |bit| mask >> bit & 1 != 0).map(move |bit| id.sub(bit))
-        })
+        (0..space::usable_regions(p))
+            .filter(move |&i| space::is_ready(p.region(i)))
+            .flat_map(move |i| {
+                let id = p.region(i);
+                let mask = masks(id).active;
+                (0..FANOUT as u32)
+                    .filter(move |bit| mask >> bit & 1 != 0)
+                    .map(move |bit| id.sub(bit))
+            })
     })
 }

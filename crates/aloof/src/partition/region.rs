@@ -53,8 +53,9 @@ impl Region {
         }
     }
 
-    /// Claims `n` neighbouring free sub-regions, if there are.
-    pub fn try_claim(&self, n: u32) -> Option<Claim> {
+    /// Claims `n` neighbouring free sub-regions, if there are. `gave_back` is called when bits that were
+    /// claimed for a moment, and may have been missed by others, are free again.
+    pub fn try_claim(&self, n: u32, gave_back: impl Fn()) -> Option<Claim> {
         loop {
             let claim = self.masks().plan(n)?;
             if claim.warm != 0 && !update(&self.pending, |p| Masks::take_warm(p, claim)) {
@@ -62,11 +63,15 @@ impl Region {
             }
             if claim.fresh() == 0 || update(&self.committed, |c| Masks::take_fresh(c, claim)) {
                 // Relaxed: the bits are the claimant's; who learns of the piece learns it from him.
-                self.ranges.fetch_or(Masks::inner(claim.mask), Ordering::Relaxed);
+                self.ranges
+                    .fetch_or(Masks::inner(claim.mask), Ordering::Relaxed);
                 return Some(claim);
             }
             // The fresh part went to another: the warm part goes back.
-            self.pending.fetch_or(claim.warm, Ordering::Release);
+            if claim.warm != 0 {
+                self.pending.fetch_or(claim.warm, Ordering::Release);
+                gave_back();
+            }
         }
     }
 
@@ -147,11 +152,11 @@ mod tests {
     #[test]
     fn a_claim_sets_and_a_retirement_clears_all_marks() {
         let r = Region::new();
-        let a = r.try_claim(3).expect("a new region is free");
+        let a = r.try_claim(3, || ()).expect("a new region is free");
         assert_eq!((a.at, a.warm), (0, 0));
         r.set_reserved(a.mask);
         assert_eq!(r.masks().ranges, 0b011);
-        let b = r.try_claim(1).expect("61 are free");
+        let b = r.try_claim(1, || ()).expect("61 are free");
         r.set_reserved(b.mask);
         r.activate(b.at);
         r.abandon(b.at);
@@ -161,9 +166,16 @@ mod tests {
         r.retire_cold(b.mask, true);
         let m = r.masks();
         assert!(m.is_legal());
-        assert_eq!((m.pending, m.committed, m.ranges, m.active), (0b111, 0b111, 0, 0));
-        assert_eq!(r.try_claim(1).map(|c| c.warm), Some(1), "warm before fresh");
-        assert!(r.try_claim(64).is_none());
+        assert_eq!(
+            (m.pending, m.committed, m.ranges, m.active),
+            (0b111, 0b111, 0, 0)
+        );
+        assert_eq!(
+            r.try_claim(1, || ()).map(|c| c.warm),
+            Some(1),
+            "warm before fresh"
+        );
+        assert!(r.try_claim(64, || ()).is_none());
         assert_eq!(r.claim_pending(!0), 0b110);
     }
 }
@@ -177,7 +189,8 @@ mod models {
     /// A region of which only the lowest `width` sub-regions exist.
     fn small(width: u32) -> Arc<Region> {
         let r = Region::new();
-        r.committed.store(!crate::num::bits::low(width), Ordering::Relaxed);
+        r.committed
+            .store(!crate::num::bits::low(width), Ordering::Relaxed);
         Arc::new(r)
     }
 
@@ -188,15 +201,19 @@ mod models {
         for (first, second) in [(1, 1), (2, 1), (2, 2), (3, 2)] {
             loom::model(move || {
                 let r = small(3);
-                let warm = r.try_claim(1).unwrap();
+                let warm = r.try_claim(1, || ()).unwrap();
                 r.retire_warm(warm.mask);
                 let other = {
                     let r = r.clone();
-                    thread::spawn(move || r.try_claim(second).map(|c| c.mask))
+                    thread::spawn(move || r.try_claim(second, || ()).map(|c| c.mask))
                 };
-                let mine = r.try_claim(first).map(|c| c.mask);
+                let mine = r.try_claim(first, || ()).map(|c| c.mask);
                 let theirs = other.join().unwrap();
-                assert_eq!(mine.unwrap_or(0) & theirs.unwrap_or(0), 0, "the same sub-region twice");
+                assert_eq!(
+                    mine.unwrap_or(0) & theirs.unwrap_or(0),
+                    0,
+                    "the same sub-region twice"
+                );
                 let taken = mine.unwrap_or(0) | theirs.unwrap_or(0);
                 assert!(taken != 0, "one of the two must succeed");
                 assert_eq!(r.masks().free(), 0b111 & !taken);
@@ -209,7 +226,7 @@ mod models {
     fn loom_region_release_and_decommit() {
         loom::model(|| {
             let r = small(2);
-            let a = r.try_claim(1).unwrap();
+            let a = r.try_claim(1, || ()).unwrap();
             let giver = {
                 let r = r.clone();
                 thread::spawn(move || r.retire_warm(a.mask))
@@ -223,7 +240,7 @@ mod models {
                     }
                 })
             };
-            let got = r.try_claim(2).or_else(|| r.try_claim(1));
+            let got = r.try_claim(2, || ()).or_else(|| r.try_claim(1, || ()));
             giver.join().unwrap();
             cold.join().unwrap();
             let mask = got.map_or(0, |c| c.mask);
@@ -238,7 +255,7 @@ mod models {
         loom::model(|| {
             let r = small(1);
             let state = Arc::new(loom::cell::UnsafeCell::new(0));
-            let c = r.try_claim(1).unwrap();
+            let c = r.try_claim(1, || ()).unwrap();
             r.activate(c.at);
             let adopters: Vec<_> = (0..2)
                 .map(|_| {
@@ -256,7 +273,10 @@ mod models {
             // SAFETY: not offered yet, so still this thread's.
             state.with_mut(|s| unsafe { *s = 1 });
             r.abandon(0);
-            let wins = adopters.into_iter().filter_map(|t| t.join().unwrap().then_some(())).count();
+            let wins = adopters
+                .into_iter()
+                .filter_map(|t| t.join().unwrap().then_some(()))
+                .count();
             assert!(wins <= 1);
         });
     }

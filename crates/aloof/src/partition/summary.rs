@@ -24,12 +24,18 @@ impl<const FULL: bool> Summary<FULL> {
 
     #[cfg(not(loom))]
     pub const fn new() -> Self {
-        Summary { top: AtomicU64::new(0), words: [const { AtomicU64::new(0) }; WORDS] }
+        Summary {
+            top: AtomicU64::new(0),
+            words: [const { AtomicU64::new(0) }; WORDS],
+        }
     }
 
     #[cfg(loom)]
     pub fn new() -> Self {
-        Summary { top: AtomicU64::new(0), words: core::array::from_fn(|_| AtomicU64::new(0)) }
+        Summary {
+            top: AtomicU64::new(0),
+            words: core::array::from_fn(|_| AtomicU64::new(0)),
+        }
     }
 
     fn raise(word: &AtomicU64, bit: u64) {
@@ -87,7 +93,11 @@ impl<const FULL: bool> Summary<FULL> {
                 return (i < limit).then_some(i);
             }
             mask = u64::MAX;
-            let above = if w + 1 >= WORDS { 0 } else { Self::read(&self.top) & u64::MAX << (w + 1) };
+            let above = if w + 1 >= WORDS {
+                0
+            } else {
+                Self::read(&self.top) & u64::MAX << (w + 1)
+            };
             if above == 0 {
                 return None;
             }
@@ -133,7 +143,11 @@ mod tests {
             }
             found
         };
-        let start: Vec<usize> = if FULL { (0..4096).collect() } else { Vec::new() };
+        let start: Vec<usize> = if FULL {
+            (0..4096).collect()
+        } else {
+            Vec::new()
+        };
         assert_eq!(all(&s), start);
         (0..4096).for_each(|i| s.clear(i, || false));
         assert_eq!(all(&s), []);

@@ -12,7 +12,6 @@ use core::slice;
 use crate::num::bits;
 use crate::num::class::{ClassInfo, MAX_UNITS, SizeClass};
 use crate::num::ids::*;
-use crate::num::size::*;
 use crate::remote::{Node, RemoteHead};
 use crate::space;
 use crate::sync::{AtomicU64, Owned8, Owned32, Owned64, OwnedSize};
@@ -110,7 +109,8 @@ impl Pool {
         pool.zeroed.set(zeroed.into());
         for i in 0..u32::from(info.chunks) {
             // Relaxed: the tags, set after, are what others look at first.
-            space::pool_of(ChunkId(chunk.0 + i)).store(id.0 << 3 | i, crate::sync::Ordering::Relaxed);
+            space::pool_of(ChunkId(chunk.0 + i))
+                .store(id.0 << 3 | i, crate::sync::Ordering::Relaxed);
         }
         Some(id)
     }
@@ -129,7 +129,12 @@ impl Pool {
     /// The words of the freers' half.
     pub fn remote_words(id: PoolId, class: SizeClass) -> &'static [AtomicU64] {
         // SAFETY: the words follow the head, as many as the class has.
-        unsafe { slice::from_raw_parts(space::pool_remote::<RemoteHead>(id).add(1).cast(), class.info().words.into()) }
+        unsafe {
+            slice::from_raw_parts(
+                space::pool_remote::<RemoteHead>(id).add(1).cast(),
+                class.info().words.into(),
+            )
+        }
     }
 
     /// The node by which freers and owner speak of it.
@@ -141,7 +146,12 @@ impl Pool {
     fn word(&self, w: u32) -> &Owned64 {
         debug_assert!(w < u32::from(self.info().words));
         // SAFETY: the words follow the descriptor, as many as the class has.
-        unsafe { &*core::ptr::from_ref(self).add(1).cast::<Owned64>().add(w as usize) }
+        unsafe {
+            &*core::ptr::from_ref(self)
+                .add(1)
+                .cast::<Owned64>()
+                .add(w as usize)
+        }
     }
 
     /// Its size class.
@@ -170,11 +180,6 @@ impl Pool {
     #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.free.get() == u32::from(self.info().blocks)
-    }
-
-    /// Free blocks.
-    pub fn free_blocks(&self) -> u32 {
-        self.free.get()
     }
 
     /// Where it belongs by what is free in it.
@@ -211,16 +216,25 @@ impl Pool {
             let bits = self.word(index).get();
             self.word(index).set(0);
             self.summary.set(summary & (summary - 1));
-            Word { index, bits, zeroed: false }
+            Word {
+                index,
+                bits,
+                zeroed: false,
+            }
         } else {
             let fresh = self.fresh.get();
             if fresh == self.info().words {
                 return None;
             }
-            self.fresh.set(fresh + 1);
+            // In this order: the child of a fork counts the words below `fresh`.
             self.word(u32::from(fresh)).set(0);
+            self.fresh.set(fresh + 1);
             let left = u32::from(self.info().blocks) - u32::from(fresh) * 64;
-            Word { index: fresh.into(), bits: bits::low(left.min(64)), zeroed: self.zeroed.get() != 0 }
+            Word {
+                index: fresh.into(),
+                bits: bits::low(left.min(64)),
+                zeroed: self.zeroed.get() != 0,
+            }
         };
         self.free.set(self.free.get() - word.bits.count_ones());
         Some(word)

@@ -19,7 +19,9 @@ impl Inbox {
     /// An open, empty inbox.
     #[cfg(any(test, loom))]
     pub fn new() -> Inbox {
-        Inbox { head: AtomicU32::new(END) }
+        Inbox {
+            head: AtomicU32::new(END),
+        }
     }
 
     /// Whether something may have arrived.
@@ -43,7 +45,10 @@ impl Inbox {
             }
             next.store(head, Ordering::Relaxed);
             // Release: publishes the link and the post before it.
-            match self.head.compare_exchange_weak(head, node, Ordering::Release, Ordering::Acquire) {
+            match self
+                .head
+                .compare_exchange_weak(head, node, Ordering::Release, Ordering::Acquire)
+            {
                 Ok(_) => return true,
                 Err(seen) => head = seen,
             }

@@ -64,7 +64,10 @@ pub trait World {
 impl RemoteHead {
     #[cfg(any(test, loom))]
     pub fn new() -> RemoteHead {
-        RemoteHead { state: AtomicU64::new(0), next: AtomicU32::new(0) }
+        RemoteHead {
+            state: AtomicU64::new(0),
+            next: AtomicU32::new(0),
+        }
     }
 
     fn state(&self) -> State {
@@ -83,10 +86,17 @@ impl RemoteHead {
         state.done() == collected && state.0 & (State::LISTED | State::VISITORS) == 0
     }
 
+    /// In the child of a fork: a freer may have ended between its two steps, so every word is worth a look.
+    #[cfg(not(loom))]
+    pub fn expect_posts(&self) {
+        self.state.fetch_or(State::SUMMARY, Ordering::Relaxed);
+    }
+
     /// In the child of a fork: no freer is left, whatever it was at.
     #[cfg(not(loom))]
     pub fn forget_freers(&self, collected: u32) {
-        self.state.store(u64::from(collected) << 32, Ordering::Relaxed);
+        self.state
+            .store(u64::from(collected) << 32, Ordering::Relaxed);
         self.next.store(END, Ordering::Relaxed);
     }
 }
@@ -104,7 +114,10 @@ pub fn post<W: World>(world: &W, node: Node, words: &[AtomicU64], word: usize, m
         let next = State(now).posted(summary, mask.count_ones());
         // Release: who takes the summary finds the bits of the words; who sees the count knows that this freer
         // is gone. Acquire: if the owner took the summary before, his becoming the owner is seen by `settle`.
-        match head.state.compare_exchange_weak(now, next.0, Ordering::AcqRel, Ordering::Relaxed) {
+        match head
+            .state
+            .compare_exchange_weak(now, next.0, Ordering::AcqRel, Ordering::Relaxed)
+        {
             Ok(_) => break,
             Err(seen) => now = seen,
         }
@@ -203,7 +216,11 @@ mod models {
 
     impl World for Small {
         fn head(&self, _: Node) -> &RemoteHead {
-            assert_eq!(self.dissolved.load(Ordering::Relaxed), 0, "a dissolved node is touched");
+            assert_eq!(
+                self.dissolved.load(Ordering::Relaxed),
+                0,
+                "a dissolved node is touched"
+            );
             &self.head
         }
         fn owner(&self, _: Node) -> u32 {
@@ -236,7 +253,9 @@ mod models {
         /// The owner looks into its inbox; returns blocks collected.
         fn drain(&self, me: u32) -> u32 {
             let mut got = 0;
-            unlist(self, me, self.inboxes[me as usize].take_all(), |_| got += self.take());
+            unlist(self, me, self.inboxes[me as usize].take_all(), |_| {
+                got += self.take()
+            });
             got
         }
 
@@ -263,17 +282,18 @@ mod models {
         }
     }
 
-    /// Two freers and an owner that collects meanwhile and dissolves the node as soon as it may.
+    /// Two freers and an owner that collects meanwhile and dissolves the node as soon as it may. The freers
+    /// share a word, so that one of them may be collected before it has signed off.
     #[test]
     fn loom_remote_no_post_is_lost_and_release_is_last() {
         loom::model(|| {
             let s = Small::new(1);
-            let freers: Vec<_> = (0..2)
-                .map(|w| {
+            let freers: Vec<_> = [1, 2]
+                .map(|mask| {
                     let s = s.clone();
-                    thread::spawn(move || s.free(w))
+                    thread::spawn(move || assert!(post(&*s, NODE, &s.words, 0, mask)))
                 })
-                .collect();
+                .into();
             let mut got = s.drain(1);
             got += s.take();
             if got == 2 && s.head.is_quiet(got) {
@@ -283,6 +303,42 @@ mod models {
             if s.dissolved.load(Ordering::Relaxed) == 0 {
                 s.at_rest(1, got);
             }
+        });
+    }
+
+    /// An owner that looks at nothing but its inbox hears of all posts.
+    #[test]
+    fn loom_remote_the_inbox_tells_of_all() {
+        loom::model(|| {
+            let s = Small::new(1);
+            let freers: Vec<_> = (0..2)
+                .map(|w| {
+                    let s = s.clone();
+                    thread::spawn(move || s.free(w))
+                })
+                .collect();
+            let got = s.drain(1);
+            freers.into_iter().for_each(|f| f.join().unwrap());
+            s.at_rest(1, got);
+        });
+    }
+
+    /// A post that finds the node on the inbox of its former owner relies on being forwarded.
+    #[test]
+    fn loom_remote_stale_inbox_is_forwarded() {
+        loom::model(|| {
+            let s = Small::new(1);
+            s.free(0);
+            s.owner.store(0, Ordering::Release);
+            let mut got = s.adopt(2);
+            let freer = {
+                let s = s.clone();
+                thread::spawn(move || s.free(1))
+            };
+            got += s.drain(1);
+            freer.join().unwrap();
+            got += s.drain(1);
+            s.at_rest(2, got);
         });
     }
 
@@ -355,7 +411,11 @@ mod models {
             let dead = got == 1 && s.head.is_quiet(got);
             freer.join().unwrap();
             if dead {
-                assert_eq!(s.inboxes[2].take_all(), END, "a dissolved node is on an inbox");
+                assert_eq!(
+                    s.inboxes[2].take_all(),
+                    END,
+                    "a dissolved node is on an inbox"
+                );
             }
         });
     }
@@ -379,7 +439,11 @@ mod models {
             let dead = got == 2 && s.head.is_quiet(got);
             forwarder.join().unwrap();
             if dead {
-                assert_eq!(s.inboxes[2].take_all(), END, "a dissolved node is on an inbox");
+                assert_eq!(
+                    s.inboxes[2].take_all(),
+                    END,
+                    "a dissolved node is on an inbox"
+                );
             }
         });
     }

@@ -1,8 +1,12 @@
 //! Runs: irregular blocks in a sub-region cut in 1024 units, with the boundary tags beside the memory.
 //!
-//! Two bits a unit: `used`, and `starts` where a block begins. A block reaches from its start to the next
-//! start or unused unit, so neighbours that become free merge by construction. Best fit, lowest first
-//! (Knuth, TAOCP 1, 2.5, with the tags moved out of the blocks). Everything costs O(1024 / 64) words.
+//! Two bits a unit: `starts` where a block begins, and `joined` where one goes on into the next unit. A unit
+//! with neither its own start nor a neighbour joined to it is free, so free neighbours merge by
+//! construction. Best fit, lowest first (Knuth, TAOCP 1, 2.5, with the tags moved out of the blocks).
+//! Everything costs O(1024 / 64) words.
+//!
+//! The bits of a live block do not change while its owner takes and gives others, so that any thread
+//! that holds a block may ask how long it is.
 
 use crate::num::bits;
 use crate::num::ids::*;
@@ -32,13 +36,23 @@ pub fn is_empty(sub: &SubRegion) -> bool {
     sub.used_units.get() == 0
 }
 
-/// The first unit from `from` on whose bit in `used` equals `value`; [`UNITS`] if none.
+/// Units in use of one word: those at which a block starts, and those the unit before is joined with.
+fn used_word(sub: &SubRegion, w: usize) -> u64 {
+    let carried = if w == 0 {
+        0
+    } else {
+        sub.joined_word(w - 1) >> 63
+    };
+    sub.starts_word(w) | sub.joined_word(w) << 1 | carried
+}
+
+/// The first unit from `from` on whose use is `value`; [`UNITS`] if none.
 fn next_unit(sub: &SubRegion, from: u32, value: bool) -> u32 {
     let flip = if value { 0 } else { u64::MAX };
     let mut w = from as usize / 64;
     let mut mask = u64::MAX << (from % 64);
     while w < UNIT_WORDS {
-        let found = (sub.used_word(w) ^ flip) & mask;
+        let found = (used_word(sub, w) ^ flip) & mask;
         if found != 0 {
             return w as u32 * 64 + found.trailing_zeros();
         }
@@ -68,17 +82,23 @@ pub fn longest(sub: &SubRegion) -> u32 {
     longest
 }
 
-/// Sets or clears `used` of `n` units from `at`.
-fn mark(sub: &SubRegion, at: u32, n: u32, value: bool) {
+/// Joins `n` units from `at` with the unit after each, or parts them.
+fn join(sub: &SubRegion, at: u32, n: u32, value: bool) {
     let (mut at, end) = (at, at + n);
     while at < end {
         let take = (64 - at % 64).min(end - at);
         let mask = bits::run(at % 64, take);
-        let word = sub.used_word(at as usize / 64);
-        sub.set_used_word(at as usize / 64, if value { word | mask } else { word & !mask });
+        let word = sub.joined_word(at as usize / 64);
+        sub.set_joined_word(
+            at as usize / 64,
+            if value { word | mask } else { word & !mask },
+        );
         at += take;
     }
-    sub.used_units.set(if value { sub.used_units.get() + n } else { sub.used_units.get() - n });
+}
+
+fn count_used(sub: &SubRegion, more: u32, less: u32) {
+    sub.used_units.set(sub.used_units.get() + more - less);
 }
 
 fn set_start(sub: &SubRegion, at: u32, value: bool) {
@@ -103,8 +123,9 @@ pub fn take(sub: &SubRegion, n: u32) -> Option<Taken> {
     if best_len == u32::MAX {
         return None;
     }
-    mark(sub, best, n, true);
     set_start(sub, best, true);
+    join(sub, best, n - 1, true);
+    count_used(sub, n, 0);
     let zeroed = touch(sub, best, n);
     Some(Taken { at: best, zeroed })
 }
@@ -118,50 +139,49 @@ fn touch(sub: &SubRegion, at: u32, n: u32) -> bool {
 
 /// Units of the block that starts at `at`.
 pub fn block_units(sub: &SubRegion, at: u32) -> u32 {
-    let end = next_unit(sub, at, false);
-    // The next start before the end of the used stretch ends the block.
-    let mut w = (at as usize + 1) / 64;
-    let mut mask = u64::MAX << ((at + 1) % 64);
-    while w * 64 < end as usize {
-        let found = sub.starts_word(w) & mask;
-        if found != 0 {
-            return (w as u32 * 64 + found.trailing_zeros()).min(end) - at;
-        }
-        mask = u64::MAX;
+    let mut w = at as usize / 64;
+    let mut parted = !sub.joined_word(w) & u64::MAX << (at % 64);
+    while parted == 0 && w + 1 < UNIT_WORDS {
         w += 1;
+        parted = !sub.joined_word(w);
     }
-    end - at
+    w as u32 * 64 + parted.trailing_zeros().min(63) + 1 - at
 }
 
 /// Frees the block that starts at `at`; its units.
 pub fn give(sub: &SubRegion, at: u32) -> u32 {
     let n = block_units(sub, at);
     set_start(sub, at, false);
-    mark(sub, at, n, false);
+    join(sub, at, n - 1, false);
+    count_used(sub, 0, n);
     n
 }
 
 /// Makes the block at `at` `n` units long where it is; false if its neighbour is in the way.
 pub fn resize(sub: &SubRegion, at: u32, n: u32) -> bool {
     let have = block_units(sub, at);
-    if n <= have {
-        if n < have {
-            mark(sub, at + n, have - n, false);
+    if n < have {
+        join(sub, at + n - 1, have - n, false);
+        count_used(sub, 0, have - n);
+    } else if n > have {
+        let end = at + have;
+        if at + n > UNITS as u32 || next_unit(sub, end, true) < at + n {
+            return false;
         }
-        return true;
+        join(sub, end - 1, n - have, true);
+        count_used(sub, n - have, 0);
+        touch(sub, end, n - have);
     }
-    let end = at + have;
-    if at + n > UNITS as u32 || next_unit(sub, end, true) < at + n {
-        return false;
-    }
-    mark(sub, end, n - have, true);
-    touch(sub, end, n - have);
     true
 }
 
 /// In the child of a fork: counts the used units anew.
 pub fn recount(sub: &SubRegion) {
-    sub.used_units.set((0..UNIT_WORDS).map(|w| sub.used_word(w).count_ones()).sum());
+    sub.used_units.set(
+        (0..UNIT_WORDS)
+            .map(|w| used_word(sub, w).count_ones())
+            .sum(),
+    );
 }
 
 #[cfg(test)]
@@ -206,7 +226,11 @@ mod tests {
                     let n = 1 + random(most);
                     let best = gaps(&blocks).into_iter().filter(|g| g.0 >= n).min();
                     let got = take(&s, n);
-                    assert_eq!(got.map(|t| t.at), best.map(|g| g.1), "best fit, lowest first");
+                    assert_eq!(
+                        got.map(|t| t.at),
+                        best.map(|g| g.1),
+                        "best fit, lowest first"
+                    );
                     if let Some(t) = got {
                         blocks.push((t.at, n));
                         blocks.sort();
@@ -229,7 +253,10 @@ mod tests {
                 }
                 _ => {}
             }
-            assert_eq!(longest(&s), gaps(&blocks).iter().map(|g| g.0).max().unwrap_or(0));
+            assert_eq!(
+                longest(&s),
+                gaps(&blocks).iter().map(|g| g.0).max().unwrap_or(0)
+            );
             assert_eq!(s.used_units.get(), blocks.iter().map(|b| b.1).sum::<u32>());
             for &(at, n) in &blocks {
                 assert_eq!(block_units(&s, at), n);

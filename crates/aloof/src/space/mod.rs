@@ -58,14 +58,19 @@ pub fn usable_regions(p: PartitionId) -> usize {
     }
 }
 
-/// Address space held now, tables included, in bytes.
+/// Address space held now, tables included, in bytes; without the pieces of a piecewise space.
 pub fn reserved_bytes() -> usize {
     if base() == 0 {
         0
     } else if is_piecewise() {
-        metadata_bytes()
+        metadata_bytes() + layout::TAGS_BYTES
     } else {
-        layout::BELOW + if is_narrow() { SPAN.load(Ordering::Relaxed) } else { layout::PARTITIONS_BYTES }
+        layout::BELOW
+            + if is_narrow() {
+                SPAN.load(Ordering::Relaxed)
+            } else {
+                layout::PARTITIONS_BYTES
+            }
     }
 }
 
@@ -86,25 +91,28 @@ pub fn init() -> bool {
 }
 
 fn full() -> Option<usize> {
-    let start = System::reserve(layout::BELOW + layout::PARTITIONS_BYTES + layout::BASE_ALIGN).ok()?;
-    let base = align_up(start + layout::BELOW, layout::BASE_ALIGN);
+    let base = reserve(layout::PARTITIONS_BYTES, layout::BASE_ALIGN)?;
     SPAN.store(1 << PARTITION_SHIFT, Ordering::Relaxed);
+    Some(base)
+}
+
+/// Reserves the tables and `span` bytes of partitions from an aligned base on, and makes the tags readable.
+fn reserve(span: usize, align: usize) -> Option<usize> {
+    let len = layout::BELOW + span + align;
+    let start = System::reserve(len).ok()?;
+    let base = align_up(start + layout::BELOW, align);
     // SAFETY: the tags lie within the reservation made just now.
-    unsafe { System::show_zeros(base - layout::TAGS, layout::TAGS_BYTES) }.ok()?;
+    if unsafe { System::show_zeros(base - layout::TAGS, layout::TAGS_BYTES) }.is_err() {
+        // SAFETY: nothing of it was used.
+        unsafe { System::unmap(start, len) };
+        return None;
+    }
     Some(base)
 }
 
 fn narrow() -> Option<usize> {
     [64usize << 30, 8 << 30].into_iter().find_map(|span| {
-        let len = layout::BELOW + span + layout::NARROW_ALIGN;
-        let start = System::reserve(len).ok()?;
-        let base = align_up(start + layout::BELOW, layout::NARROW_ALIGN);
-        // SAFETY: the tags lie within the reservation made just now.
-        if unsafe { System::show_zeros(base - layout::TAGS, layout::TAGS_BYTES) }.is_err() {
-            // SAFETY: nothing of it was used.
-            unsafe { System::unmap(start, len) };
-            return None;
-        }
+        let base = reserve(span, layout::NARROW_ALIGN)?;
         NARROW.store(true, Ordering::Relaxed);
         SPAN.store(span, Ordering::Relaxed);
         Some(base)
@@ -118,7 +126,13 @@ fn piecewise() -> Option<usize> {
     unsafe { System::unmap(probe, System::page_size()) };
     let far = |tib: usize| probe.checked_sub(tib << 40);
     let near = |gib: usize| probe.checked_sub(gib << 30);
-    let candidates = [far(8), far(2), near(300), probe.checked_add(128 << 30), probe.checked_add(2 << 40)];
+    let candidates = [
+        far(8),
+        far(2),
+        near(300),
+        probe.checked_add(128 << 30),
+        probe.checked_add(2 << 40),
+    ];
     candidates.into_iter().flatten().find_map(|at| {
         let base = align_down(at, layout::NARROW_ALIGN);
         if base <= layout::BELOW {

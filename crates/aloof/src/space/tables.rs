@@ -25,15 +25,8 @@ fn below<T>(distance: usize, index: usize, stride: usize) -> *mut T {
     ptr::with_exposed_provenance_mut(base() - distance + index * stride)
 }
 
-/// The byte at `offset` from the base.
-#[inline(always)]
-pub fn block(offset: usize) -> *mut u8 {
-    ptr::with_exposed_provenance_mut(base() + offset)
-}
-
-/// The table of tags. A chunk's owner may read its entry as a plain `u32`, and anyone an entry that he has
-/// a right to; see `docs/concurrency.md`.
-pub fn tags() -> *const u32 {
+/// The table of tags.
+pub fn tags() -> *const AtomicU32 {
     below(layout::TAGS, 0, 0)
 }
 
@@ -93,9 +86,18 @@ pub fn make_ready(region: RegionId) -> bool {
     }
     // Each step is remembered, so that a refusal half way is taken up again later.
     let steps: [(usize, usize); 3] = [
-        (base() - layout::SUBS + region.0 as usize * FANOUT * layout::SUBREGION_BYTES, FANOUT * layout::SUBREGION_BYTES),
-        (base() - layout::POOL_OF + region.0 as usize * FANOUT * FANOUT * 4, FANOUT * FANOUT * 4),
-        (base() - layout::TAGS + region.0 as usize * FANOUT * FANOUT * 4, FANOUT * FANOUT * 4),
+        (
+            base() - layout::SUBS + region.0 as usize * FANOUT * layout::SUBREGION_BYTES,
+            FANOUT * layout::SUBREGION_BYTES,
+        ),
+        (
+            base() - layout::POOL_OF + region.0 as usize * FANOUT * FANOUT * 4,
+            FANOUT * FANOUT * 4,
+        ),
+        (
+            base() - layout::TAGS + region.0 as usize * FANOUT * FANOUT * 4,
+            FANOUT * FANOUT * 4,
+        ),
     ];
     let only_subs = region.partition().0 != 0;
     let done = STEPS_DONE[region.0 as usize].load(Ordering::Relaxed);
@@ -103,7 +105,11 @@ pub fn make_ready(region: RegionId) -> bool {
         if i < usize::from(done) || (only_subs && i > 0) {
             continue;
         }
-        let made = if i == 2 { commit_tags(addr, len) } else { commit_table(addr, len).is_ok() };
+        let made = if i == 2 {
+            commit_tags(addr, len)
+        } else {
+            commit_table(addr, len).is_ok()
+        };
         if !made {
             return false;
         }
@@ -141,7 +147,10 @@ pub fn make_units_ready(end: u32) -> bool {
         if (have + UNITS_STEP) as usize > layout::UNITS_MAX {
             return false;
         }
-        let (at, len) = (have as usize * layout::UNIT_BYTES, UNITS_STEP as usize * layout::UNIT_BYTES);
+        let (at, len) = (
+            have as usize * layout::UNIT_BYTES,
+            UNITS_STEP as usize * layout::UNIT_BYTES,
+        );
         // The remote half first: its success is remembered by its own counter.
         if REMOTE_READY.load(Ordering::Relaxed) == have {
             if commit_table(base() - layout::POOL_REMOTE + at, len).is_err() {
@@ -174,7 +183,9 @@ pub fn new_heap() -> Option<HeapId> {
     let _guard = LOCK.lock();
     let id = HeapId(HEAPS_READY.load(Ordering::Relaxed));
     // The last ids stand for heaps that do not exist.
-    if id.0 as usize >= HEAPS - 2 || commit_table(heap::<u8>(id).addr(), layout::HEAP_BYTES).is_err() {
+    if id.0 as usize >= HEAPS - 2
+        || commit_table(heap::<u8>(id).addr(), layout::HEAP_BYTES).is_err()
+    {
         return None;
     }
     METADATA.fetch_add(layout::HEAP_BYTES, Ordering::Relaxed);

@@ -1,7 +1,7 @@
 //! Figures of the process: one struct, as text for people and as lines for tools.
 
+use crate::heap;
 use crate::heap::tally::{self, Sum, TIERS};
-use crate::heap::{self};
 use crate::os::linux::usage;
 use crate::os::message::Line;
 use crate::os::options::Options;
@@ -18,7 +18,7 @@ pub struct Stats {
     pub live_blocks: u64,
     /// Accessible memory of the partitions and mappings of single blocks.
     pub committed_bytes: u64,
-    /// The most of it there was.
+    /// The most of it there was, partitions and mappings each at their own peak.
     pub peak_committed_bytes: u64,
     /// Accessible memory of the partitions that is wholly free.
     pub pending_bytes: u64,
@@ -64,7 +64,10 @@ impl Stats {
             peak_committed_bytes: peak as u64 + huge.peak,
             pending_bytes: pending as u64,
             cached_bytes,
-            reserved_bytes: space::reserved_bytes() as u64 + huge.bytes,
+            reserved_bytes: (space::reserved_bytes()
+                + if space::is_piecewise() { committed } else { 0 })
+                as u64
+                + huge.bytes,
             metadata_bytes: space::metadata_bytes() as u64,
             threads_started,
             threads_peak: threads_peak.into(),
@@ -121,16 +124,30 @@ impl Stats {
         // SAFETY: getpid has no preconditions.
         let pid = unsafe { libc::getpid() } as u64;
         let mut path = Line::new();
-        path.bytes(dir).text("/").number(pid).text(".stats").bytes(&[0]);
+        path.bytes(dir)
+            .text("/")
+            .number(pid)
+            .text(".stats")
+            .bytes(&[0]);
         // SAFETY: the path is null-terminated: the options refuse one that does not fit.
         let fd = unsafe {
-            libc::open(path.as_bytes().as_ptr().cast(), libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC, 0o644)
+            libc::open(
+                path.as_bytes().as_ptr().cast(),
+                libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC,
+                0o644,
+            )
         };
         if fd < 0 {
             return;
         }
         let mut line = Line::new();
-        line.text("pid ").number(pid).text("\ncommand ").bytes(command()).text("\n").write_to(fd);
+        // The name is cut where it is too long; the line ends all the same.
+        line.text("pid ")
+            .number(pid)
+            .text("\ncommand ")
+            .bytes(command())
+            .write_to(fd);
+        Line::new().text("\n").write_to(fd);
         self.each(|name, value| {
             let mut line = Line::new();
             name.iter().for_each(|part| {

@@ -9,7 +9,7 @@ use crate::num::ids::*;
 use crate::num::size::*;
 use crate::remote::{Node, RemoteHead};
 use crate::space;
-use crate::sync::{AtomicU32, AtomicU64, Ordering, Owned16, Owned32, Owned64};
+use crate::sync::{AtomicU32, AtomicU64, Ordering, Owned32, Owned64};
 
 pub(crate) use shelf::Shelf;
 
@@ -46,15 +46,15 @@ pub struct SubRegion {
     next: Owned32,
     prev: Owned32,
     /// Level on the shelf.
-    level: Owned16,
+    level: Owned32,
     /// The freers' half.
     pub remote: RemoteHead,
     /// A bit a block (arena: word 0, a bit a chunk): freed by other threads.
     pub remote_words: [AtomicU64; UNIT_WORDS],
     /// Blocks in use start here (arena: word 0; chunk blocks, not pools).
     starts: [AtomicU64; UNIT_WORDS],
-    /// Run arena: units in use.
-    used: [AtomicU64; UNIT_WORDS],
+    /// Run arena: units joined with the next in one block.
+    joined_units: [AtomicU64; UNIT_WORDS],
 }
 
 const _: () = assert!(size_of::<SubRegion>() == space::SUBREGION_BYTES);
@@ -96,7 +96,14 @@ impl SubRegion {
     /// Ends the use as a direct piece; of several that try, one succeeds.
     pub fn end_direct(&self) -> bool {
         // Acquire and release: the winner gives the piece back, after all uses of it.
-        self.kind.compare_exchange(Kind::Direct as u32, Kind::Free as u32, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        self.kind
+            .compare_exchange(
+                Kind::Direct as u32,
+                Kind::Free as u32,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok()
     }
 
     /// The heap that owns it, 0 if none.
@@ -112,14 +119,15 @@ impl SubRegion {
         self.owner.store(owner.0, Ordering::Release);
     }
 
-    /// Word of units in use.
-    pub fn used_word(&self, w: usize) -> u64 {
-        self.used[w].load(Ordering::Relaxed)
+    /// Word of units joined with the next.
+    pub fn joined_word(&self, w: usize) -> u64 {
+        // Relaxed: as for `starts_word`.
+        self.joined_units[w].load(Ordering::Relaxed)
     }
 
-    /// Replaces a word of units in use; the owner's right.
-    pub fn set_used_word(&self, w: usize, bits: u64) {
-        self.used[w].store(bits, Ordering::Relaxed);
+    /// Replaces a word of joined units; the owner's right.
+    pub fn set_joined_word(&self, w: usize, bits: u64) {
+        self.joined_units[w].store(bits, Ordering::Relaxed);
     }
 
     /// Word of block starts.
@@ -147,8 +155,8 @@ impl SubRegion {
             if self.starts_word(w) != 0 {
                 self.set_starts_word(w, 0);
             }
-            if self.used_word(w) != 0 {
-                self.set_used_word(w, 0);
+            if self.joined_word(w) != 0 {
+                self.set_joined_word(w, 0);
             }
         }
     }

@@ -17,17 +17,17 @@ pub struct Shelf {
 }
 
 /// Level of a sub-region whose longest free run is `run` long.
-pub fn level_of(run: u32) -> u16 {
-    run.checked_ilog2().map_or(0, |log| log as u16 + 1)
+pub fn level_of(run: u32) -> usize {
+    run.checked_ilog2().map_or(0, |log| log as usize + 1)
 }
 
 impl Shelf {
     /// Puts a sub-region on the shelf.
     pub fn insert(&self, id: SubRegionId, run: u32) {
         let (sub, level) = (SubRegion::of(id), level_of(run));
-        let head = &self.heads[usize::from(level)];
+        let head = &self.heads[level];
         let first = head.get();
-        sub.level.set(level);
+        sub.level.set(level as u32);
         sub.prev.set(0);
         sub.next.set(first);
         if first != 0 {
@@ -41,7 +41,7 @@ impl Shelf {
         let sub = SubRegion::of(id);
         let (prev, next) = (sub.prev.get(), sub.next.get());
         if prev == 0 {
-            self.heads[usize::from(sub.level.get())].set(next);
+            self.heads[sub.level.get() as usize].set(next);
         } else {
             SubRegion::of(SubRegionId(prev - 1)).next.set(next);
         }
@@ -52,7 +52,7 @@ impl Shelf {
 
     /// Moves a sub-region to the level of its longest free run.
     pub fn update(&self, id: SubRegionId, run: u32) {
-        if SubRegion::of(id).level.get() != level_of(run) {
+        if SubRegion::of(id).level.get() as usize != level_of(run) {
             self.remove(id);
             self.insert(id, run);
         }
@@ -62,12 +62,19 @@ impl Shelf {
     /// lowest (what lies low was touched before, and what lies high gets a chance to empty); then the
     /// other heads; then at most `tries` of the level that may have.
     pub fn candidates(&self, run: u32, tries: usize) -> impl Iterator<Item = SubRegionId> {
-        let maybe = usize::from(level_of(run));
-        let sure = if run.is_power_of_two() { maybe } else { maybe + 1 };
+        let maybe = level_of(run);
+        let sure = if run.is_power_of_two() {
+            maybe
+        } else {
+            maybe + 1
+        };
         let heads = move || (sure..LEVELS).filter_map(|l| self.level(l).next());
         let lowest = heads().min();
         let maybe_list = (sure != maybe).then(|| self.level(maybe).take(tries));
-        lowest.into_iter().chain(heads().filter(move |&id| Some(id) != lowest)).chain(maybe_list.into_iter().flatten())
+        lowest
+            .into_iter()
+            .chain(heads().filter(move |&id| Some(id) != lowest))
+            .chain(maybe_list.into_iter().flatten())
     }
 
     /// All of a level.
@@ -87,7 +94,12 @@ impl Shelf {
 
     /// A wholly free sub-region besides `not`, if its free run is `whole`.
     pub fn another_empty(&self, whole: u32, not: SubRegionId) -> Option<SubRegionId> {
-        self.level(usize::from(level_of(whole))).find(|&id| id != not)
+        self.level(level_of(whole)).find(|&id| id != not)
+    }
+
+    /// Calls `f`, which may take it off the shelf, with each sub-region of the level of a free run.
+    pub fn each_of_run(&self, run: u32, f: impl FnMut(SubRegionId)) {
+        self.level(level_of(run)).for_each(f);
     }
 
     /// Forgets all; the sub-regions are somebody else's now.

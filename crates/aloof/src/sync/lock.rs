@@ -17,14 +17,20 @@ pub struct Guard<'a> {
 impl Lock {
     /// A free lock.
     pub const fn new() -> Lock {
-        Lock { held: AtomicBool::new(false) }
+        Lock {
+            held: AtomicBool::new(false),
+        }
     }
 
     /// Waits for the lock.
     pub fn lock(&self) -> Guard<'_> {
         let mut spins = 0;
         // Acquire: sees all that the last holder wrote.
-        while self.held.compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        while self
+            .held
+            .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_err()
+        {
             spins += 1;
             if spins < 64 {
                 core::hint::spin_loop();

@@ -17,4 +17,4 @@ pub(crate) use lock::Lock;
 #[cfg(not(loom))]
 mod owned;
 #[cfg(not(loom))]
-pub(crate) use owned::{Owned8, Owned16, Owned32, Owned64, OwnedPtr, OwnedSize, Private};
+pub(crate) use owned::{Owned8, Owned32, Owned64, OwnedPtr, OwnedSize, Private};

@@ -4,7 +4,7 @@
 //! child of a fork and the checks of a freeing thread may read without a data race.
 
 use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 macro_rules! owned {
     ($name:ident, $atomic:ident, $value:ty) => {
@@ -34,7 +34,6 @@ macro_rules! owned {
 }
 
 owned!(Owned8, AtomicU8, u8);
-owned!(Owned16, AtomicU16, u16);
 owned!(Owned32, AtomicU32, u32);
 owned!(Owned64, AtomicU64, u64);
 owned!(OwnedSize, AtomicUsize, usize);

@@ -16,8 +16,9 @@ pub(crate) use word::front;
 /// The key whose destructor ends a thread's heap: value + 1, 0 before it exists.
 static EXIT_KEY: AtomicU32 = AtomicU32::new(0);
 
-/// Rounds of destructors of thread-specific values that glibc runs.
-const EXIT_ROUNDS: u32 = 4;
+/// Rounds of destructors after which a heap ends. glibc runs four; a heap that begins in one of the first
+/// rounds must see its last as well.
+const EXIT_ROUNDS: u32 = 2;
 
 /// Runs `f` on the calling thread's heap, which begins if need be. On a thread that has ended its heap,
 /// `f` gets one for the moment. None if there is no memory for a heap.
@@ -63,8 +64,8 @@ fn arm_exit(heap: &'static Heap) {
     }
 }
 
-/// The destructor of the key. It comes back in every round, so that destructors of others which still
-/// allocate or free find a heap; in the last round the heap ends.
+/// The destructor of the key. It comes back once, so that destructors of others which still allocate or free
+/// find a heap; then the heap ends, and later rounds get one for the moment.
 unsafe extern "C" fn on_thread_exit(value: *mut libc::c_void) {
     let Some(heap) = current() else { return };
     let rounds = heap.exit_rounds.get() + 1;

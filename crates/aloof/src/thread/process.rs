@@ -54,19 +54,22 @@ pub fn begin() -> bool {
 
 /// Sets the hooks, once, on a thread that has its heap: they may allocate.
 pub fn begin_late() {
-    if STAGE.load(Ordering::Acquire) == 2 {
-        // Another thread is at it and the exit key is its first step; in the child of a fork it never
-        // comes back, and the wait ends.
-        for _ in 0..1000 {
+    if STAGE.load(Ordering::Acquire) == 3 {
+        return;
+    }
+    if STAGE
+        .compare_exchange(1, 2, Ordering::AcqRel, Ordering::Relaxed)
+        .is_err()
+    {
+        // Another thread is at it, and the exit key is its first step. In the child of a fork it may never
+        // come back; then the wait ends.
+        for _ in 0..100_000 {
             if STAGE.load(Ordering::Acquire) != 2 {
                 break;
             }
             // SAFETY: sched_yield has no preconditions.
             unsafe { libc::sched_yield() };
         }
-        return;
-    }
-    if STAGE.compare_exchange(1, 2, Ordering::AcqRel, Ordering::Relaxed).is_err() {
         return;
     }
     let mut key = 0;
@@ -76,12 +79,17 @@ pub fn begin_late() {
             EXIT_KEY.store(key + 1, Ordering::Release);
         }
         STAGE.store(3, Ordering::Release);
-        libc::pthread_atfork(Some(before_fork), Some(after_fork_parent), Some(after_fork_child));
+        libc::pthread_atfork(
+            Some(before_fork),
+            Some(after_fork_parent),
+            Some(after_fork_child),
+        );
         libc::atexit(at_exit);
     }
 }
 
-/// Locks, in this order, over a fork; nothing else is ever held while one of them is taken.
+/// Locks over a fork, in this order: `begin` takes the space's lock while it holds its own, and no other two
+/// are ever held together.
 unsafe extern "C" fn before_fork() {
     LOCK.lock_for_fork();
     space::before_fork();

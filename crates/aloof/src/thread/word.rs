@@ -9,13 +9,13 @@ use core::ptr;
 use crate::heap::{DEAD, EMPTY, EMPTY_MAGAZINE, Front, Slot};
 use crate::num::class::CLASSES;
 use crate::num::size::CHUNKS;
-use crate::sync::{Owned32, OwnedPtr, Private};
+use crate::sync::{AtomicU32, Owned32, OwnedPtr, Private};
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("aloof knows the thread's word on Linux x86-64 only; see docs/platforms.md");
 
 /// The tag that is read for any address when there is no heap.
-static NO_TAG: u32 = 0;
+static NO_TAG: AtomicU32 = AtomicU32::new(0);
 
 /// A front that serves nothing: empty magazines, every address beyond the last chunk, no tag of its own.
 const fn nobody(id: u32) -> Front {

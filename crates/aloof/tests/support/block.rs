@@ -15,15 +15,25 @@ pub struct Request {
 
 impl Request {
     pub fn of(size: usize) -> Request {
-        Request { size, align: None, zeroed: false }
+        Request {
+            size,
+            align: None,
+            zeroed: false,
+        }
     }
 
     pub fn aligned(size: usize, align: usize) -> Request {
-        Request { align: Some(align), ..Request::of(size) }
+        Request {
+            align: Some(align),
+            ..Request::of(size)
+        }
     }
 
     pub fn zeroed(size: usize) -> Request {
-        Request { zeroed: true, ..Request::of(size) }
+        Request {
+            zeroed: true,
+            ..Request::of(size)
+        }
     }
 
     /// The alignment that is promised.
@@ -68,7 +78,12 @@ impl Block {
         assert_eq!(errno, errno::UNTOUCHED, "{request:?} touched errno");
         // SAFETY: `addr` is a live block.
         let usable = unsafe { raw::usable_size(addr) };
-        let block = Block { addr, request, usable, seed };
+        let block = Block {
+            addr,
+            request,
+            usable,
+            seed,
+        };
         block.check_promises();
         if request.zeroed {
             // SAFETY: the block has `size` bytes.
@@ -81,8 +96,14 @@ impl Block {
 
     fn check_promises(&self) {
         let align = self.request.alignment();
-        assert!(self.addr.addr().is_multiple_of(align), "alignment of {self:?}");
-        assert!(self.usable >= self.request.size.max(1), "usable size of {self:?}");
+        assert!(
+            self.addr.addr().is_multiple_of(align),
+            "alignment of {self:?}"
+        );
+        assert!(
+            self.usable >= self.request.size.max(1),
+            "usable size of {self:?}"
+        );
     }
 
     fn fill(&self) {
@@ -114,7 +135,13 @@ impl Block {
     pub fn is_intact(&self) -> bool {
         // SAFETY: the block has `usable` bytes.
         unsafe {
-            pattern::is_filled(self.addr, self.addr.addr(), self.usable, self.usable, self.seed)
+            pattern::is_filled(
+                self.addr,
+                self.addr.addr(),
+                self.usable,
+                self.usable,
+                self.seed,
+            )
         }
     }
 
@@ -126,7 +153,10 @@ impl Block {
     pub fn resize(&mut self, size: usize) -> bool {
         self.verify();
         let before = (self.addr.addr(), self.usable, self.request.size);
-        let request = Request { size, ..self.request };
+        let request = Request {
+            size,
+            ..self.request
+        };
         let (addr, errno) = errno::after(|| {
             // SAFETY: the block is live and replaced by what is returned.
             unsafe {
@@ -143,7 +173,12 @@ impl Block {
         }
         assert_eq!(errno, errno::UNTOUCHED, "{request:?} touched errno");
         // SAFETY: `addr` is a live block.
-        *self = Block { addr, request, usable: unsafe { raw::usable_size(addr) }, ..*self };
+        *self = Block {
+            addr,
+            request,
+            usable: unsafe { raw::usable_size(addr) },
+            ..*self
+        };
         self.check_promises();
         let (filled_at, filled, kept) = (before.0, before.1, before.2.min(size));
         // SAFETY: the block has `size` >= `kept` bytes.

@@ -7,14 +7,20 @@ pub const PAGE: usize = 4096;
 /// Resident bytes of the process.
 pub fn resident() -> usize {
     let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
-    let pages = statm.split(' ').nth(1).and_then(|n| n.parse::<usize>().ok());
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|n| n.parse::<usize>().ok());
     pages.expect("the second field is a number") * PAGE
 }
 
 /// Bytes of address space of the process.
 pub fn address_space() -> usize {
     let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
-    let pages = statm.split(' ').next().and_then(|n| n.parse::<usize>().ok());
+    let pages = statm
+        .split(' ')
+        .next()
+        .and_then(|n| n.parse::<usize>().ok());
     pages.expect("the first field is a number") * PAGE
 }
 

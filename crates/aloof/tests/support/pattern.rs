@@ -62,7 +62,11 @@ pub unsafe fn fill(addr: *mut u8, size: usize, seed: u64) {
     }
     for at in words(addr.addr(), size) {
         // SAFETY: `at` + WORD <= size, by the caller's promise the block's.
-        unsafe { addr.add(at).cast::<u64>().write_unaligned(word_of(seed, at)) };
+        unsafe {
+            addr.add(at)
+                .cast::<u64>()
+                .write_unaligned(word_of(seed, at))
+        };
     }
 }
 
