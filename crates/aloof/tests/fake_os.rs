@@ -7,7 +7,7 @@ use std::thread;
 
 use aloof::{Tier, fake, raw};
 use support::block::Request;
-use support::{Block, GIB, KIB, MIB, Random, child, memory};
+use support::{Block, GIB, KIB, MIB, Random, child};
 
 /// All routes, C's alignment and others, calloc too.
 fn requests() -> Vec<Request> {
@@ -82,12 +82,14 @@ impl Work {
     /// Another thread frees some of ours and leaves us some of its own.
     fn on_a_thread(&mut self, requests: &[Request]) {
         thread::scope(|scope| {
-            scope.spawn(|| {
+            let worker = scope.spawn(|| {
                 self.free_some(3);
                 self.allocate_small();
                 self.allocate(requests);
                 self.resize_some();
             });
+            // The scope itself does not wait for the thread's heap to end.
+            worker.join().expect("the worker does not panic");
         });
     }
 
@@ -279,51 +281,125 @@ fn served_by_a_narrow_space() {
 
 #[test]
 fn under_a_limit_of_memory_requests_are_refused_and_work_again_after_frees() {
-    child::isolated(
-        "under_a_limit_of_memory_requests_are_refused_and_work_again_after_frees",
-        || {
-            const LIMIT: usize = 512 * MIB;
-            fake::limit_charge(LIMIT as u64);
-            let requests = requests();
+    let name = "under_a_limit_of_memory_requests_are_refused_and_work_again_after_frees";
+    child::isolated(name, || {
+        const LIMIT: usize = 512 * MIB;
+        fake::limit_charge(LIMIT as u64);
+        let requests = requests();
+        for _ in 0..3 {
             let mut work = Work::default();
             work.run(&requests);
-            assert!(work.refused > 0, "3 GiB in 512 MiB");
+            assert!(work.refused > 0, "13 GiB in 512 MiB");
             assert!(fake::charged() <= LIMIT as i64);
             work.free_all();
-            println!("{} charged", fake::charged() >> 20);
-            raw::purge();
-            println!("{} charged after purge", fake::charged() >> 20);
-            // All of one size until it is refused, then the same of the next, whatever the last left behind.
-            for size in [
-                100,
-                20 * KIB,
-                64 * KIB,
-                100_000,
-                1 * MIB,
-                3 * MIB,
-                4 * MIB,
-                10 * MIB,
-                64 * MIB,
-                200 * MIB,
-            ] {
-                let mut blocks: Vec<Block> = Vec::new();
-                let t = std::time::Instant::now();
-                let c = fake::calls();
-                while let Some(block) = Block::new(Request::of(size), size as u64) {
-                    blocks.push(block);
-                    if blocks.len() * size > LIMIT {
-                        break;
-                    }
-                }
-                println!(
-                    "{size}: {} MiB charged {} {:?} calls {}",
-                    blocks.len() * size >> 20,
-                    fake::charged() >> 20,
-                    t.elapsed(),
-                    fake::calls() - c
-                );
-                blocks.into_iter().for_each(Block::free);
-            }
-        },
+        }
+        raw::purge();
+        let left = fake::charged();
+        assert!(left < 8 << 20, "{left} bytes of nothing but tables");
+        // As much as there is of one size, then of another: nothing is purged by hand between.
+        for size in [
+            1000,
+            20 * KIB,
+            64 * KIB,
+            100_000,
+            MIB,
+            3 * MIB,
+            4 * MIB,
+            10 * MIB,
+            64 * MIB,
+        ] {
+            let more = || Block::new(Request::of(size), size as u64);
+            let blocks: Vec<Block> = std::iter::from_fn(more).collect();
+            let got = blocks.len() * size;
+            assert!(
+                (LIMIT / 10 * 7..LIMIT).contains(&got),
+                "{got} bytes in blocks of {size}"
+            );
+            blocks.into_iter().for_each(Block::free);
+        }
+    });
+}
+
+/// Maps a range that nothing is mapped in, as another library might; None if the kernel says no.
+fn map_foreign(at: usize, len: usize) -> Option<*mut u8> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    let fixed = if at == 0 {
+        0
+    } else {
+        libc::MAP_FIXED_NOREPLACE
+    };
+    let (prot, at) = (
+        libc::PROT_READ | libc::PROT_WRITE,
+        std::ptr::without_provenance_mut(at),
     );
+    // SAFETY: the mapping replaces nothing.
+    let got = unsafe { libc::mmap(at, len, prot, flags | fixed, -1, 0) };
+    (got != libc::MAP_FAILED).then_some(got.cast())
+}
+
+/// Start of the lowest mapping of the process above an address.
+fn next_mapping(above: usize) -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").expect("/proc is mounted");
+    let starts = maps
+        .lines()
+        .filter_map(|line| usize::from_str_radix(line.split('-').next()?, 16).ok());
+    starts
+        .filter(|&start| start >= above)
+        .min()
+        .expect("the stack is above")
+}
+
+#[test]
+fn a_piecewise_space_goes_round_what_lies_in_it() {
+    child::isolated("a_piecewise_space_goes_round_what_lies_in_it", || {
+        fake::refuse_large_reservations(true);
+        let first = Block::new(Request::of(64 * KIB), 1).expect("the OS does not refuse");
+        let base = first.addr() & !(GIB - 1);
+        // A page in one sub-region, and many sub-regions.
+        let foreign: Vec<_> = [
+            (base + 24 * MIB + 8 * KIB, 4 * KIB),
+            (base + 200 * MIB, 30 * MIB),
+        ]
+        .into_iter()
+        .map(|(at, len)| (map_foreign(at, len).expect("nothing is there yet"), len))
+        .collect();
+        for &(at, len) in &foreign {
+            // SAFETY: mapped just now.
+            unsafe { at.write_bytes(7, len) };
+        }
+        // With all places above filled for a while, a block of the OS's comes to lie within the space.
+        let end = base + 544 * MIB;
+        // The table of mappings may be out of date by the time it is read.
+        let filled = (0..9).find_map(|_| {
+            let len = next_mapping(end) - end;
+            map_foreign(end, len).map(|at| (at, len))
+        });
+        let (above, len) = filled.expect("nothing is there");
+        while map_foreign(0, 16 * MIB).expect("there is room").addr() > end {}
+        let huge = Block::new(Request::aligned(8 * MIB, 8 * MIB), 2).expect("there is room");
+        // SAFETY: mapped above, and not used.
+        assert_eq!(unsafe { libc::munmap(above.cast(), len) }, 0);
+        assert_eq!(huge.tier(), Some(Tier::Huge));
+        assert!((base + 512 * MIB..end).contains(&huge.addr()), "{huge:?} from {base:#x}");
+        let blocks: Vec<_> = (0..220)
+            .map(|i| {
+                let size = if i % 4 == 3 { 9 * MIB + 1 } else { 4 * MIB };
+                Block::new(Request::of(size), i).expect("the OS does not refuse")
+            })
+            .collect();
+        let past = blocks.iter().filter(|b| (end..base + GIB).contains(&b.addr())).count();
+        assert!(past > 10, "the space has not gone past the foreign mappings: {past} blocks");
+        for (at, len) in foreign {
+            // SAFETY: mapped above.
+            let bytes = unsafe { std::slice::from_raw_parts(at, len) };
+            assert!(
+                bytes.iter().all(|&b| b == 7),
+                "what is not ours is overwritten"
+            );
+        }
+        huge.free();
+        blocks.into_iter().for_each(Block::free);
+        first.free();
+        must_work(&requests());
+    });
 }

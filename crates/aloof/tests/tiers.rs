@@ -45,7 +45,7 @@ fn check(size: usize, tier: Tier) {
 
 #[test]
 fn up_to_32_kib_come_from_pools() {
-    let steps = (0..=1 * KIB).chain((1 * KIB..32 * KIB).step_by(41));
+    let steps = (0..=KIB).chain((KIB..32 * KIB).step_by(41));
     for size in steps.chain((10..=15).flat_map(|s| [(1 << s) - 1, 1 << s])) {
         check(size, Tier::Pool);
     }
@@ -172,7 +172,7 @@ fn every_alignment_up_to_1_gib_goes_with_every_size() {
         33_000,
         64 * KIB,
         100_000,
-        1 * MIB,
+        MIB,
         3 * MIB + 1,
         4 * MIB,
         5 * MIB,

@@ -47,7 +47,8 @@ pub fn locate(addr: usize) -> Result<Place, &'static str> {
     let p = id.partition();
     let within = offset - id.offset();
     match sub.kind() {
-        Kind::Free => Err(DEAD),
+        // A mapping may lie where a piecewise space holds nothing.
+        Kind::Free => huge::bytes(addr).map(Place::Huge).ok_or(DEAD),
         Kind::Direct => {
             if within == 0 {
                 Ok(Place::Direct(id))

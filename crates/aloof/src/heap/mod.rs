@@ -67,14 +67,16 @@ pub struct Slot {
 
 impl Slot {
     /// A slot without blocks.
-    pub const NONE: Slot = Slot {
-        bits: Owned64::new(0),
-        base: OwnedSize::new(0),
-        size: Owned32::new(0),
-        pool: Owned32::new(0),
-        word: Owned8::new(0),
-        zeroed: Owned8::new(0),
-    };
+    pub const fn none() -> Slot {
+        Slot {
+            bits: Owned64::new(0),
+            base: OwnedSize::new(0),
+            size: Owned32::new(0),
+            pool: Owned32::new(0),
+            word: Owned8::new(0),
+            zeroed: Owned8::new(0),
+        }
+    }
 
     /// Whether no block is left.
     #[inline(always)]

@@ -68,7 +68,7 @@ mod tests {
             let mask = match round % 4 {
                 0 => x,
                 1 => x | x >> 1 | x << 3,
-                2 => u64::MAX & !(1 << (x & 63)),
+                2 => !(1 << (x & 63)),
                 _ => u64::MAX << (x & 63),
             };
             for n in 1..=64 {

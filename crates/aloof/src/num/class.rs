@@ -121,7 +121,7 @@ const BY_SIZE: usize = SMALL_MAX / 8 + 1;
 /// The smallest class of at least `size` bytes whose blocks are all aligned to `align` (<= 16).
 const fn class_of(size: usize, align: usize) -> u8 {
     let mut c = 0;
-    while class_size(c) < size || class_size(c) % align != 0 {
+    while class_size(c) < size || !class_size(c).is_multiple_of(align) {
         c += 1;
     }
     c as u8
@@ -138,7 +138,7 @@ const fn by_size(align_above_8: usize) -> [u8; BY_SIZE] {
             c += 1;
         }
         let mut fit = c;
-        while class_size(fit) % align != 0 {
+        while !class_size(fit).is_multiple_of(align) {
             fit += 1;
         }
         table[i] = fit as u8;
@@ -205,7 +205,7 @@ impl SizeClass {
         // Every doubling holds a power of two, so this ends within two doublings or at the last class.
         (first.0..CLASSES as u8)
             .map(SizeClass)
-            .find(|c| c.size() % align == 0)
+            .find(|c| c.size().is_multiple_of(align))
     }
 }
 
@@ -234,7 +234,7 @@ mod tests {
         for size in 0..=SMALL_MAX {
             let need = if size <= 8 { 8 } else { 16 };
             let c = SizeClass::of(size);
-            assert!(c.size() >= size && c.size() % need == 0, "{size}");
+            assert!(c.size() >= size && c.size().is_multiple_of(need), "{size}");
             assert!(
                 SizeClass::all().all(|d| d >= c || d.size() < size || d.size() % need != 0),
                 "{size}"

@@ -17,7 +17,7 @@ const CLOSED: u32 = u32::MAX;
 
 impl Inbox {
     /// An open, empty inbox.
-    #[cfg(any(test, loom))]
+    #[cfg(loom)]
     pub fn new() -> Inbox {
         Inbox {
             head: AtomicU32::new(END),

@@ -62,7 +62,7 @@ pub trait World {
 }
 
 impl RemoteHead {
-    #[cfg(any(test, loom))]
+    #[cfg(loom)]
     pub fn new() -> RemoteHead {
         RemoteHead {
             state: AtomicU64::new(0),

@@ -36,6 +36,6 @@ pub const HEAPS_AT: usize = POOL_OWN + HEAPS * HEAP_BYTES;
 /// Bytes below the base.
 pub const BELOW: usize = HEAPS_AT;
 
-const _: () = assert!(SUBS % SUBREGION_BYTES == 0);
-const _: () = assert!(POOL_OWN % UNIT_BYTES == 0);
-const _: () = assert!(HEAPS_AT % (64 << 10) == 0);
+const _: () = assert!(SUBS.is_multiple_of(SUBREGION_BYTES));
+const _: () = assert!(POOL_OWN.is_multiple_of(UNIT_BYTES));
+const _: () = assert!(HEAPS_AT.is_multiple_of(64 << 10));

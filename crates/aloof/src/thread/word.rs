@@ -25,7 +25,7 @@ const fn nobody(id: u32) -> Front {
         tag: Private::new(id << 8),
         id: Owned32::new(id),
         hot: [const { OwnedPtr::new(EMPTY_MAGAZINE) }; CLASSES],
-        slots: [const { Slot::NONE }; CLASSES],
+        slots: [const { Slot::none() }; CLASSES],
     }
 }
 
