@@ -34,6 +34,15 @@ pub fn malloc(size: usize) -> *mut u8 {
     core::ptr::with_exposed_provenance_mut(addr)
 }
 
+/// The part of malloc that a magazine serves; null where it does not.
+#[inline(always)]
+pub fn malloc_cached(size: usize) -> *mut u8 {
+    if size > SMALL_MAX {
+        return core::ptr::null_mut();
+    }
+    core::ptr::with_exposed_provenance_mut(pop(front(), SizeClass::of(size)))
+}
+
 /// free.
 ///
 /// # Safety

@@ -26,6 +26,16 @@ pub unsafe fn malloc(size: usize) -> *mut u8 {
     fast::malloc(size)
 }
 
+/// A block as from [`malloc`] if the thread has one at hand, else null, which is no refusal: the caller goes on to
+/// [`malloc`]. For callers whose own way on from a refusal would burden the hot path.
+///
+/// # Safety
+/// As for [`malloc`].
+#[inline(always)]
+pub unsafe fn malloc_cached(size: usize) -> *mut u8 {
+    fast::malloc_cached(size)
+}
+
 /// The same, all zeros. Memory that was never used is known to be zero and not cleared again.
 ///
 /// # Safety

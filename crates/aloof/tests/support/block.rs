@@ -173,10 +173,11 @@ impl Block {
         }
         assert_eq!(errno, errno::UNTOUCHED, "{request:?} touched errno");
         // SAFETY: `addr` is a live block.
+        let usable = unsafe { raw::usable_size(addr) };
         *self = Block {
             addr,
             request,
-            usable: unsafe { raw::usable_size(addr) },
+            usable,
             ..*self
         };
         self.check_promises();

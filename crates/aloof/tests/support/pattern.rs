@@ -24,8 +24,8 @@ static TABLE: [u8; 2 * PAGE] = {
 fn stride(size: usize) -> usize {
     match size {
         0..=0x10_0000 => 16 * PAGE,
-        0..=0x400_0000 => 256 * PAGE,
-        0..=0x4000_0000 => 4096 * PAGE,
+        0x10_0001..=0x400_0000 => 256 * PAGE,
+        0x400_0001..=0x4000_0000 => 4096 * PAGE,
         _ => 65_536 * PAGE,
     }
 }
