@@ -7,6 +7,10 @@
  *     reallocarray, aligned_alloc, memalign, posix_memalign, valloc, pvalloc, malloc_usable_size, free_sized,
  *     free_aligned_sized, cfree, malloc_trim, mallopt, mallinfo, mallinfo2, malloc_info, malloc_stats and every C++
  *     operator new and delete are then aloof's. This header is not needed for that.
+ *     The archive comes into a program with the first allocation function that the program names; one that leaves all
+ *     allocation to the C library needs -Wl,-u,malloc. A C++ program that replaces operator new or delete itself links with
+ *     libaloof.so, or with -Wl,--allow-multiple-definition before the archive. Where the C++ library is inside the
+ *     program too, a new-handler that throws ends a nothrow operator new by std::terminate; elsewhere that gives null.
  *  2. Under its own names, declared here, beside whatever malloc the process uses: aloof_malloc and its family. A block
  *     from aloof_malloc goes back through aloof_free. Where aloof is the process's malloc as well, both families are the
  *     same one and blocks may cross over.
@@ -25,7 +29,8 @@
  *  - realloc(p, 0) frees p and returns null, as glibc's does, and errno tells nothing; realloc(NULL, n) is malloc(n). A
  *    realloc that fails leaves the old block as it was.
  *  - Misuse: freeing, resizing or measuring a pointer that is not a live block of this allocator stops the process with
- *    SIGABRT after one line on stderr that names the pointer and the fault.
+ *    SIGABRT after one line on stderr that names the pointer and the fault: at the call, or, for a small block freed twice
+ *    by its own thread, when that thread's cache is next emptied, at the latest when the thread or the process ends.
  *  - Time: malloc and free of blocks of at most 32 KiB take constant time but for a bounded refill or flush every few
  *    dozen calls; larger ones search summaries of bounded depth. calloc clears, and realloc may copy, in time
  *    proportional to the size.

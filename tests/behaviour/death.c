@@ -201,6 +201,19 @@ static void twice_at_end(void)
     go_on(crowd(48), MANY, 48);
 }
 
+/* The program ends right after its double free. */
+static void twice_at_exit(void)
+{
+    void **blocks = crowd(48);
+    void *volatile block = blocks[10];
+    announce(block);
+    free(block);
+    free(blocks[11]);
+    free(block);
+    free(blocks[12]);
+    exit(3);
+}
+
 /* Large blocks leave no crowd behind. */
 static void large_twice(size_t size, int others)
 {
@@ -285,6 +298,7 @@ int main(int argc, char **argv)
     MODE("twice-by-others-64", twice_by_others(64))
     MODE("twice-by-others-5000", twice_by_others(5000))
     MODE("twice-at-thread-end", twice_at_end())
+    MODE("twice-at-exit", twice_at_exit())
     MODE("twice-chunk", large_twice(MIB, 0))
     MODE("twice-chunk-later", large_twice(MIB, 1))
     MODE("twice-run", large_twice(RUNS, 0))

@@ -49,12 +49,17 @@ impl Case {
 
     /// A misuse that the allocator must stop.
     pub fn death(mode: &str) -> Self {
-        Self { expect: Expect::Death, ..Self::new("death.c", &[mode]) }.fault("trusting", "ended with status 3")
+        Self {
+            expect: Expect::Death,
+            ..Self::new("death.c", &[mode])
+        }
+        .fault("trusting", "ended with status 3")
     }
 
     /// Adds the path of a library of `tests/behaviour` to the arguments.
     pub fn with_library(mut self, source: &str) -> Self {
-        self.arguments.push(compile_library(source, &[]).into_os_string());
+        self.arguments
+            .push(compile_library(source, &[]).into_os_string());
         self
     }
 
@@ -65,12 +70,18 @@ impl Case {
 
     /// Runs under a limit on the address space.
     pub fn address_space(self, bytes: u64) -> Self {
-        Self { address_space: Some(bytes), ..self }
+        Self {
+            address_space: Some(bytes),
+            ..self
+        }
     }
 
     /// Runs under another program.
     pub fn under(self, wrapper: &[&'static str]) -> Self {
-        Self { wrapper: wrapper.to_vec(), ..self }
+        Self {
+            wrapper: wrapper.to_vec(),
+            ..self
+        }
     }
 
     /// Names a fault of `fault.c` and words of the report it must cause; `|` separates alternatives.
@@ -84,7 +95,11 @@ impl Case {
         self.fault(fault, HANGS)
     }
 
-    fn run(&self, machine: &Machine, fault: Option<(&'static str, &'static str)>) -> Result<(), String> {
+    fn run(
+        &self,
+        machine: &Machine,
+        fault: Option<(&'static str, &'static str)>,
+    ) -> Result<(), String> {
         let program = compile(self.source, self.link);
         let mut command: Vec<OsString> = self.wrapper.iter().map(OsString::from).collect();
         command.push(program.clone().into_os_string());
@@ -97,7 +112,8 @@ impl Case {
             limit: self.limit,
         };
         if let Some((fault, report)) = fault {
-            run.preload.push(compile_library("fault.c", &["-fexceptions"]));
+            run.preload
+                .push(compile_library("fault.c", &["-fexceptions"]));
             run.environment.push(("FAULT", fault.into()));
             run.environment.push(("PATIENCE", "3".into()));
             if report == HANGS {
@@ -107,7 +123,11 @@ impl Case {
         match self.link {
             Link::None => run.preload.push(library()),
             Link::Shared => {}
-            _ => assert!(defines(&program, "malloc"), "{} is linked with another allocator", program.display()),
+            _ => assert!(
+                defines(&program, "malloc"),
+                "{} is linked with another allocator",
+                program.display()
+            ),
         }
         judge(self.expect, &run.run(machine))
     }
@@ -127,10 +147,18 @@ impl Case {
     /// # Panics
     /// If a fault goes unnoticed, or is noticed for another reason than it should be, or none is named.
     pub fn notice_faults_on(&self, machine: &Machine) {
-        assert!(!self.faults.is_empty(), "{} {:?} names no fault that it would notice", self.source, self.arguments);
+        assert!(
+            !self.faults.is_empty(),
+            "{} {:?} names no fault that it would notice",
+            self.source,
+            self.arguments
+        );
         for &(fault, words) in &self.faults {
             match self.run(machine, Some((fault, words))) {
-                Ok(()) => panic!("{} {:?} does not notice the fault {fault:?}", self.source, self.arguments),
+                Ok(()) => panic!(
+                    "{} {:?} does not notice the fault {fault:?}",
+                    self.source, self.arguments
+                ),
                 Err(report) => assert!(
                     words.split('|').any(|words| report.contains(words)),
                     "{} {:?} with the fault {fault:?}: the report has no {words:?}: {report}",
@@ -157,14 +185,17 @@ fn judge(expect: Expect, outcome: &Outcome) -> Result<(), String> {
         Expect::Success => fault_of_success(outcome),
         Expect::Death => fault_of_death(outcome),
     };
-    fault.map_or(Ok(()), |fault| Err(format!("{fault}: {}", outcome.describe())))
+    fault.map_or(Ok(()), |fault| {
+        Err(format!("{fault}: {}", outcome.describe()))
+    })
 }
 
 fn fault_of_success(outcome: &Outcome) -> Option<&'static str> {
     if outcome.status.and_then(|status| status.code()) != Some(0) {
         return Some("the program failed");
     }
-    (!outcome.stderr.is_empty()).then_some("the program ended well but something was written to its standard error")
+    (!outcome.stderr.is_empty())
+        .then_some("the program ended well but something was written to its standard error")
 }
 
 fn fault_of_death(outcome: &Outcome) -> Option<&'static str> {
@@ -182,7 +213,9 @@ fn fault_of_death(outcome: &Outcome) -> Option<&'static str> {
     if !line.starts_with("aloof: ") {
         return Some("the report does not begin with \"aloof: \"");
     }
-    let names_it = line.split(|c: char| !c.is_ascii_alphanumeric()).any(|word| word == pointer);
+    let names_it = line
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| word == pointer);
     (!names_it).then_some("the report does not name the pointer")
 }
 
@@ -192,25 +225,52 @@ mod tests {
     use std::process::ExitStatus;
 
     fn outcome(status: i32, stdout: &str, stderr: &str) -> Outcome {
-        Outcome { status: Some(ExitStatus::from_raw(status)), stdout: stdout.to_owned(), stderr: stderr.to_owned() }
+        Outcome {
+            status: Some(ExitStatus::from_raw(status)),
+            stdout: stdout.to_owned(),
+            stderr: stderr.to_owned(),
+        }
     }
 
     #[test]
     fn success_is_status_0_and_silence() {
         assert_eq!(judge(Expect::Success, &outcome(0, "anything", "")), Ok(()));
-        for failure in [outcome(1 << 8, "", ""), outcome(libc::SIGABRT, "", ""), outcome(0, "", "aloof: a word\n")] {
+        for failure in [
+            outcome(1 << 8, "", ""),
+            outcome(libc::SIGABRT, "", ""),
+            outcome(0, "", "aloof: a word\n"),
+        ] {
             assert!(judge(Expect::Success, &failure).is_err(), "{failure:?}");
         }
-        assert!(judge(Expect::Success, &Outcome { status: None, ..outcome(0, "", "") }).is_err());
+        assert!(
+            judge(
+                Expect::Success,
+                &Outcome {
+                    status: None,
+                    ..outcome(0, "", "")
+                }
+            )
+            .is_err()
+        );
     }
 
     #[test]
     fn death_is_one_line_that_names_the_pointer() {
         let abort = libc::SIGABRT;
-        assert_eq!(judge(Expect::Death, &outcome(abort, "0x1f0\n", "aloof: free(0x1f0): already free\n")), Ok(()));
+        assert_eq!(
+            judge(
+                Expect::Death,
+                &outcome(abort, "0x1f0\n", "aloof: free(0x1f0): already free\n")
+            ),
+            Ok(())
+        );
         for failure in [
             outcome(3 << 8, "0x1f0\nsurvived\n", ""),
-            outcome(libc::SIGSEGV, "0x1f0\n", "aloof: free(0x1f0): already free\n"),
+            outcome(
+                libc::SIGSEGV,
+                "0x1f0\n",
+                "aloof: free(0x1f0): already free\n",
+            ),
             outcome(abort, "", "aloof: free(0x1f0): already free\n"),
             outcome(abort, "0x1f0\n", ""),
             outcome(abort, "0x1f0\n", "aloof: free(0x1f0): already free"),

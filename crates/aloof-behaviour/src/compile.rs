@@ -27,7 +27,12 @@ impl Link {
         let text = |flags: &[&str]| flags.iter().map(OsString::from).collect::<Vec<_>>();
         let mut flags = match self {
             Link::None => return text(&[]),
-            Link::Shared => vec![library().into_os_string()],
+            Link::Shared => {
+                let library = library();
+                let mut path = OsString::from("-Wl,-rpath,");
+                path.push(library.parent().unwrap_or(Path::new("/")));
+                vec![library.into_os_string(), path]
+            }
             _ => vec![archive().into_os_string()],
         };
         flags.extend(match self {
@@ -56,7 +61,11 @@ const FLAGS: [&str; 9] = [
 /// # Panics
 /// If the compiler is missing or finds fault.
 pub fn compile(source: &str, link: Link) -> PathBuf {
-    let mut flags = vec!["-Wl,-z,dynamic-undefined-weak".into(), "-I".into(), root().join("include").into_os_string()];
+    let mut flags = vec![
+        "-Wl,-z,dynamic-undefined-weak".into(),
+        "-I".into(),
+        root().join("include").into_os_string(),
+    ];
     flags.extend(link.flags());
     build(source, &flags, "")
 }
@@ -66,28 +75,53 @@ pub fn compile(source: &str, link: Link) -> PathBuf {
 /// # Panics
 /// If the compiler is missing or finds fault.
 pub fn compile_library(source: &str, extra: &[&str]) -> PathBuf {
-    let mut flags: Vec<OsString> = ["-shared", "-fPIC", "-Wno-deprecated-declarations"].map(OsString::from).to_vec();
+    let mut flags: Vec<OsString> = ["-shared", "-fPIC", "-Wno-deprecated-declarations"]
+        .map(OsString::from)
+        .to_vec();
     flags.extend(extra.iter().map(OsString::from));
     build(source, &flags, ".so")
 }
 
 fn build(source: &str, flags: &[OsString], suffix: &str) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let _guard = ONE_AT_A_TIME
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner());
     let directory = root().join("tests/behaviour");
     let path = directory.join(source);
-    let (compiler, standard) =
-        if source.ends_with(".cpp") { ("g++", "-std=gnu++17") } else { ("gcc", "-std=gnu11") };
+    let (compiler, standard) = if source.ends_with(".cpp") {
+        ("g++", "-std=gnu++17")
+    } else {
+        ("gcc", "-std=gnu11")
+    };
     let mut hasher = DefaultHasher::new();
-    for file in [&path, &directory.join("check.h"), &root().join("include/aloof.h")] {
-        let content = std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    for file in [
+        &path,
+        &directory.join("check.h"),
+        &directory.join("fault.h"),
+        &root().join("include/aloof.h"),
+    ] {
+        let content =
+            std::fs::read(file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         content.hash(&mut hasher);
     }
     (FLAGS, flags, standard).hash(&mut hasher);
-    for library in flags.iter().map(Path::new).filter(|flag| flag.is_absolute()) {
-        library.metadata().and_then(|data| data.modified()).ok().hash(&mut hasher);
+    for library in flags
+        .iter()
+        .map(Path::new)
+        .filter(|flag| flag.is_absolute())
+    {
+        library
+            .metadata()
+            .and_then(|data| data.modified())
+            .ok()
+            .hash(&mut hasher);
     }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let stem = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let target = build_directory().join(format!("{stem}-{:016x}{suffix}", hasher.finish()));
     if target.exists() {
         return target;
@@ -104,9 +138,16 @@ fn build(source: &str, flags: &[OsString], suffix: &str) -> PathBuf {
         .output()
         .unwrap_or_else(|error| panic!("cannot run {compiler}: {error}; install gcc and g++"));
     let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{compiler} {source} failed:\n{complaint}");
-    assert!(complaint.is_empty(), "{compiler} {source} complains:\n{complaint}");
-    std::fs::rename(&scratch, &target).unwrap_or_else(|error| panic!("{}: {error}", target.display()));
+    assert!(
+        output.status.success(),
+        "{compiler} {source} failed:\n{complaint}"
+    );
+    assert!(
+        complaint.is_empty(),
+        "{compiler} {source} complains:\n{complaint}"
+    );
+    std::fs::rename(&scratch, &target)
+        .unwrap_or_else(|error| panic!("{}: {error}", target.display()));
     target
 }
 
@@ -120,7 +161,11 @@ pub fn defines(binary: &Path, function: &str) -> bool {
         .arg(binary)
         .output()
         .unwrap_or_else(|error| panic!("cannot run nm: {error}; install binutils"));
-    assert!(output.status.success(), "nm cannot read {}", binary.display());
+    assert!(
+        output.status.success(),
+        "nm cannot read {}",
+        binary.display()
+    );
     String::from_utf8_lossy(&output.stdout).lines().any(|line| {
         let mut words = line.split(' ');
         words.next() == Some(function) && matches!(words.next(), Some("T" | "W" | "t"))

@@ -5,19 +5,28 @@ use std::path::{Path, PathBuf};
 /// The root of the workspace.
 pub fn root() -> PathBuf {
     let crate_directory = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crate_directory.ancestors().nth(2).expect("the crate lies two levels below the root").to_path_buf()
+    crate_directory
+        .ancestors()
+        .nth(2)
+        .expect("the crate lies two levels below the root")
+        .to_path_buf()
 }
 
 /// The target directory in use: the test runs from `TARGET/PROFILE/deps`.
 fn target() -> PathBuf {
     let program = std::env::current_exe().expect("the test's own path is known");
-    program.ancestors().nth(3).expect("the test lies in TARGET/PROFILE/deps").to_path_buf()
+    program
+        .ancestors()
+        .nth(3)
+        .expect("the test lies in TARGET/PROFILE/deps")
+        .to_path_buf()
 }
 
 /// Where compiled programs go.
 pub fn build_directory() -> PathBuf {
     let directory = target().join("behaviour");
-    std::fs::create_dir_all(&directory).unwrap_or_else(|error| panic!("cannot create {}: {error}", directory.display()));
+    std::fs::create_dir_all(&directory)
+        .unwrap_or_else(|error| panic!("cannot create {}: {error}", directory.display()));
     directory
 }
 
@@ -32,7 +41,10 @@ pub fn library() -> PathBuf {
     };
     let found = path.canonicalize();
     found.unwrap_or_else(|error| {
-        panic!("{}: {error}; build it with `cargo build --release`, or name it in ALOOF_LIB", path.display())
+        panic!(
+            "{}: {error}; build it with `cargo build --release`, or name it in ALOOF_LIB",
+            path.display()
+        )
     })
 }
 
@@ -42,6 +54,10 @@ pub fn library() -> PathBuf {
 /// If it is missing.
 pub fn archive() -> PathBuf {
     let path = library().with_file_name("libaloof.a");
-    assert!(path.exists(), "{} is missing; build it with `cargo build --release`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing; build it with `cargo build --release`",
+        path.display()
+    );
     path
 }

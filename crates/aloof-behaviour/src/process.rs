@@ -32,7 +32,10 @@ impl Outcome {
                 _ => "ended strangely".to_owned(),
             },
         };
-        format!("it {end}; stdout: {:?}; stderr: {:?}", self.stdout, self.stderr)
+        format!(
+            "it {end}; stdout: {:?}; stderr: {:?}",
+            self.stdout, self.stderr
+        )
     }
 }
 
@@ -78,9 +81,16 @@ impl Machine {
 }
 
 fn limit(resource: libc::__rlimit_resource_t, bytes: u64) -> std::io::Result<()> {
-    let limit = libc::rlimit { rlim_cur: bytes, rlim_max: bytes };
+    let limit = libc::rlimit {
+        rlim_cur: bytes,
+        rlim_max: bytes,
+    };
     // SAFETY: the struct is valid for the call.
-    if unsafe { libc::setrlimit(resource, &limit) } == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    if unsafe { libc::setrlimit(resource, &limit) } == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
 }
 
 impl Run {
@@ -91,7 +101,12 @@ impl Run {
     pub fn run(&self, _machine: &Machine) -> Outcome {
         let (program, arguments) = self.command.split_first().expect("a command has a program");
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        command
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("ALOOF_") {
                 command.env_remove(name);
@@ -110,8 +125,12 @@ impl Run {
                 address_space.map_or(Ok(()), |bytes| limit(libc::RLIMIT_AS, bytes))
             });
         }
-        let mut child =
-            command.spawn().unwrap_or_else(|error| panic!("cannot run {}: {error}; is it installed?", program.display()));
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!(
+                "cannot run {}: {error}; is it installed?",
+                program.display()
+            )
+        });
         let stdout = child.stdout.take().map(reader);
         let stderr = child.stderr.take().map(reader);
         let start = Instant::now();
@@ -129,9 +148,15 @@ impl Run {
             child.wait().expect("the child can be waited for");
         }
         let text = |reader: Option<thread::JoinHandle<String>>| {
-            reader.and_then(|reader| reader.join().ok()).unwrap_or_default()
+            reader
+                .and_then(|reader| reader.join().ok())
+                .unwrap_or_default()
         };
-        Outcome { status, stdout: text(stdout), stderr: text(stderr) }
+        Outcome {
+            status,
+            stdout: text(stdout),
+            stderr: text(stderr),
+        }
     }
 }
 

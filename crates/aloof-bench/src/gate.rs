@@ -50,12 +50,7 @@ const LOADS: &[Load] = &[
         "path op=1 size=64",
         100_000,
     ),
-    (
-        "realloc in its class",
-        &["realloc"],
-        "path op=2 size=64",
-        100_000,
-    ),
+    ("realloc in its class", &[], "path op=2 size=64", 100_000),
     ("realloc to double", &[], "path op=3 size=64", 50_000),
     (
         "1000 mallocs, 1000 frees",

@@ -15,6 +15,7 @@ mod html;
 mod machine;
 mod measure;
 mod peers;
+mod progress;
 mod record;
 mod session;
 mod stats;

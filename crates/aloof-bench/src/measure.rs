@@ -93,13 +93,7 @@ pub fn measure(
         }
         Driver::App(app) => match &app.kind {
             Kind::Command(program) => launch(program, preload, tools, timeout),
-            Kind::Redis { requests } => match redis::run(*requests, preload, timeout) {
-                Ok(figures) => Sample {
-                    outcome: Ok(figures),
-                    memory: Vec::new(),
-                },
-                Err(why) => Sample::failed(why),
-            },
+            Kind::Redis { requests } => redis::run(*requests, preload, timeout),
         },
     }
 }

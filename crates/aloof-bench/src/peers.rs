@@ -153,9 +153,12 @@ pub fn rust_binary(name: &str, tools: &Tools) -> Result<PathBuf> {
     if name != "glibc" {
         arguments.extend(["--features", name]);
     }
-    eprintln!("building the Rust suite on {name}");
+    if !dir.join(name).is_file() {
+        eprintln!("building the Rust suite on {name} (once; this can take minutes)");
+    }
     tools.build(&tools.peers_manifest(), &arguments)?;
     let binary = dir.join(name);
+    // A hard link would change with the next allocator's build.
     fs::copy(tools.peers_target.join("release/aloof-peers-rust"), &binary)?;
     Ok(binary)
 }

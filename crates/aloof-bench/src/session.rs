@@ -5,11 +5,11 @@ use crate::args::Args;
 use crate::catalogue::Workload;
 use crate::machine::Machine;
 use crate::measure::{Figures, Sample, measure};
-use crate::record::{AllocatorNote, Geomean, Report, Row};
+use crate::progress::Progress;
+use crate::record::{self, AllocatorNote, Geomean, Report, Row};
 use crate::stats::{geomean, median, paired_ratios, spread};
 use crate::tools::Tools;
 use anyhow::{Result, bail};
-use indicatif::{ProgressBar, ProgressStyle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Measures everything.
@@ -28,56 +28,70 @@ pub fn run(
         .map_or(0, |t| t.as_secs());
     let runs = args.runs();
     let timeout = Duration::from_secs(args.timeout);
-    let per_pass: usize = workloads
-        .iter()
-        .map(|w| allocators.iter().filter(|a| a.takes_part(w)).count())
-        .sum();
-    let mut progress = Progress::new(runs * per_pass);
-    let mut samples = vec![vec![Vec::<Sample>::new(); allocators.len()]; workloads.len()];
-    for _ in 0..runs {
-        for (w, workload) in workloads.iter().enumerate() {
-            for (a, allocator) in allocators.iter().enumerate() {
-                if !allocator.takes_part(workload) {
-                    continue;
-                }
-                progress.now(workload, allocator);
-                let began = Instant::now();
-                samples[w][a].push(measure(workload, allocator, tools, timeout));
-                progress.done(w, a, began.elapsed());
+    let plan: Vec<(usize, usize)> = (0..workloads.len())
+        .flat_map(|w| (0..allocators.len()).map(move |a| (w, a)))
+        .filter(|&(w, a)| allocators[a].takes_part(&workloads[w]))
+        .collect();
+    let report = |samples: &[Vec<Vec<Sample>>]| {
+        let rows: Vec<Row> = workloads
+            .iter()
+            .zip(samples)
+            .flat_map(|(w, samples)| condense(w, &allocators, samples, args.processor_time))
+            .collect();
+        Report {
+            started_unix,
+            elapsed_seconds: clock.elapsed().as_secs_f64(),
+            clock: if args.processor_time {
+                "processor"
+            } else {
+                "wall"
             }
+            .to_owned(),
+            command: command_line(std::env::args().skip(1)),
+            machine: Machine::here(),
+            geomeans: geomeans(&rows, &allocators),
+            allocators: allocators
+                .iter()
+                .map(|a| AllocatorNote {
+                    name: a.name.clone(),
+                    version: a.version.clone(),
+                })
+                .collect(),
+            rows,
+        }
+    };
+    let mut progress = Progress::new(runs, &plan);
+    let mut samples = vec![vec![Vec::<Sample>::new(); allocators.len()]; workloads.len()];
+    for pass in 1..=runs {
+        for &(w, a) in &plan {
+            let (workload, allocator) = (&workloads[w], &allocators[a]);
+            progress.now(&format!(
+                "{} {} x{} on {}",
+                workload.suite, workload.name, workload.threads, allocator.name
+            ));
+            samples[w][a].push(measure(workload, allocator, tools, timeout));
+            progress.done();
+        }
+        // A run that is cut short leaves the passes that were whole.
+        if let Some(path) = args.json.as_ref().filter(|_| pass < runs) {
+            record::write(&report(&samples), path)?;
         }
     }
     progress.end();
-    let mut rows = Vec::new();
-    for (workload, samples) in workloads.iter().zip(&samples) {
-        rows.extend(condense(
-            workload,
-            &allocators,
-            samples,
-            args.processor_time,
-        ));
-    }
-    Ok(Report {
-        started_unix,
-        elapsed_seconds: clock.elapsed().as_secs_f64(),
-        clock: if args.processor_time {
-            "processor"
+    Ok(report(&samples))
+}
+
+/// The arguments as they could be typed again.
+fn command_line(args: impl Iterator<Item = String>) -> String {
+    let quoted = args.map(|arg| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=".contains(c);
+        if arg.chars().all(plain) && !arg.is_empty() {
+            arg
         } else {
-            "wall"
+            format!("'{}'", arg.replace('\'', "'\\''"))
         }
-        .to_owned(),
-        command: std::env::args().skip(1).collect::<Vec<_>>().join(" "),
-        machine: Machine::here(),
-        geomeans: geomeans(&rows, &allocators),
-        allocators: allocators
-            .into_iter()
-            .map(|a| AllocatorNote {
-                name: a.name,
-                version: a.version,
-            })
-            .collect(),
-        rows,
-    })
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }
 
 /// The rows of one workload, one an allocator.
@@ -182,45 +196,82 @@ fn geomeans(rows: &[Row], allocators: &[Allocator]) -> Vec<Geomean> {
     means
 }
 
-/// The progress bar; the remaining time is reckoned from how long each measurement took in the
-/// passes before.
-struct Progress {
-    bar: ProgressBar,
-    total: usize,
-    finished: usize,
-    spent: f64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::Driver;
 
-impl Progress {
-    fn new(total: usize) -> Self {
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} {prefix} {wide_msg}")
-            .expect("the template is well formed");
-        let bar = ProgressBar::new(total as u64).with_style(style);
-        Progress {
-            bar,
-            total,
-            finished: 0,
-            spent: 0.0,
+    fn allocator(name: &str) -> Allocator {
+        Allocator {
+            name: name.into(),
+            version: String::new(),
+            preload: None,
+            rust_binary: None,
         }
     }
 
-    fn now(&self, workload: &Workload, allocator: &Allocator) {
-        self.bar.set_message(format!(
-            "{} {} x{} on {}",
-            workload.suite, workload.name, workload.threads, allocator.name
-        ));
+    fn sample(outcome: Result<(f64, u64), &str>) -> Sample {
+        let figures = |(seconds, peak_rss_bytes)| Figures {
+            seconds,
+            peak_rss_bytes,
+            ops: 1000,
+            ..Figures::default()
+        };
+        Sample {
+            outcome: outcome.map(figures).map_err(str::to_owned),
+            memory: Vec::new(),
+        }
     }
 
-    fn done(&mut self, _workload: usize, _allocator: usize, took: Duration) {
-        self.finished += 1;
-        self.spent += took.as_secs_f64();
-        let left = self.spent / self.finished as f64 * (self.total - self.finished) as f64;
-        self.bar
-            .set_prefix(format!("{}:{:02} left", left as u64 / 60, left as u64 % 60));
-        self.bar.inc(1);
+    #[test]
+    fn ratios_are_of_neighbours_and_a_failed_run_spoils_them() {
+        let workload = Workload {
+            suite: "classic",
+            name: "x".into(),
+            threads: 1,
+            driver: Driver::Worker(Vec::new()),
+        };
+        let allocators = [allocator("a"), allocator("b"), allocator("c")];
+        let samples = [
+            // The machine is half as fast in the second pass, and the third is disturbed.
+            vec![
+                sample(Ok((1.0, 10))),
+                sample(Ok((2.0, 10))),
+                sample(Ok((9.0, 10))),
+            ],
+            vec![
+                sample(Ok((2.0, 40))),
+                sample(Ok((4.0, 40))),
+                sample(Ok((2.0, 40))),
+            ],
+            vec![
+                sample(Ok((1.0, 20))),
+                sample(Err("spoiled")),
+                sample(Ok((1.0, 20))),
+            ],
+        ];
+        let rows = condense(&workload, &allocators, &samples, false);
+        assert_eq!(
+            (rows[1].time_ratio, rows[1].rss_ratio),
+            (Some(0.5), Some(0.25))
+        );
+        assert_eq!(rows[0].ns_per_op, Some(2e6));
+        assert!(!rows[1].failed && rows[2].failed && rows[2].time_ratio.is_none());
+        assert_eq!(rows[2].samples, [Some(1.0), None, Some(1.0)]);
+        let means = geomeans(&rows, &allocators);
+        assert_eq!((means[0].time, means[0].failed), (Some(0.5), 0));
+        assert_eq!(
+            (means[1].time, means[1].failed, means[1].workloads),
+            (None, 1, 0)
+        );
     }
 
-    fn end(&self) {
-        self.bar.finish_and_clear();
+    #[test]
+    fn arguments_are_quoted_where_a_shell_needs_it() {
+        let args = ["--only", "in order", "it's", ""].map(str::to_owned);
+        assert_eq!(
+            command_line(args.into_iter()),
+            r"--only 'in order' 'it'\''s' ''"
+        );
     }
 }

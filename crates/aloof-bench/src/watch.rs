@@ -114,7 +114,8 @@ fn descendants(pid: u32) -> Vec<u32> {
     family
 }
 
-fn resident(pid: u32) -> Option<u64> {
+/// Resident bytes of a process.
+pub fn resident(pid: u32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
     let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
     // SAFETY: asks for a number.

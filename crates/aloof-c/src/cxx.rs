@@ -24,9 +24,32 @@ pub(crate) fn attempt(size: usize, align: usize) -> *mut c_void {
     unsafe { raw::malloc_aligned(size, align).cast() }
 }
 
+/// Plain operator new: what the thread has at hand, or the long way.
+#[inline]
+unsafe fn new_plain(size: usize) -> *mut c_void {
+    // SAFETY: any size will do.
+    let block = unsafe { raw::malloc_cached(size) };
+    if block.is_null() {
+        // SAFETY: any size will do.
+        return unsafe { new(size, PLAIN) };
+    }
+    block.cast()
+}
+
+#[inline]
+unsafe fn new_plain_nothrow(size: usize) -> *mut c_void {
+    // SAFETY: any size will do.
+    let block = unsafe { raw::malloc_cached(size) };
+    if block.is_null() {
+        // SAFETY: any size will do.
+        return unsafe { new_nothrow(size, PLAIN) };
+    }
+    block.cast()
+}
+
 /// Never returns null: the failure path throws or aborts. The call to it is the last act, so that optimised code leaves
 /// by a jump and no frame of this crate is on the stack when the exception flies.
-#[inline]
+#[inline(never)]
 unsafe fn new(size: usize, align: usize) -> *mut c_void {
     let block = attempt(size, align);
     if block.is_null() {
@@ -36,7 +59,7 @@ unsafe fn new(size: usize, align: usize) -> *mut c_void {
     block
 }
 
-#[inline]
+#[inline(never)]
 unsafe fn new_nothrow(size: usize, align: usize) -> *mut c_void {
     let block = attempt(size, align);
     if block.is_null() {
@@ -59,12 +82,12 @@ macro_rules! operators {
 type Nothrow = *const c_void;
 
 operators! {
-    _Znwm(size: usize) -> *mut c_void = new(size, PLAIN);
-    _Znam(size: usize) -> *mut c_void = new(size, PLAIN);
+    _Znwm(size: usize) -> *mut c_void = new_plain(size);
+    _Znam(size: usize) -> *mut c_void = new_plain(size);
     _ZnwmSt11align_val_t(size: usize, align: usize) -> *mut c_void = new(size, align);
     _ZnamSt11align_val_t(size: usize, align: usize) -> *mut c_void = new(size, align);
-    _ZnwmRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, PLAIN);
-    _ZnamRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, PLAIN);
+    _ZnwmRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = new_plain_nothrow(size);
+    _ZnamRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = new_plain_nothrow(size);
     _ZnwmSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, align);
     _ZnamSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, align);
 

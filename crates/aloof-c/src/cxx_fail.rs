@@ -58,7 +58,7 @@ unsafe extern "C" {
 
 fn in_sight() -> &'static InSight {
     // SAFETY: the table above is laid out as the struct and never written after relocation.
-    unsafe { &*&raw const aloof_in_sight }
+    unsafe { &aloof_in_sight }
 }
 
 /// Looks a name up in the C++ runtimes that are already loaded; loads none.

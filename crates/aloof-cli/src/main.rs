@@ -1,7 +1,7 @@
 //! The command-line program `aloof`.
 //!
-//! Rooms, each naming only those after it: `main` (parse, dispatch) -> a subcommand (`run`) -> `failure`, `human`,
-//! `sys`.
+//! Rooms, each naming only those after it: `main` (parse, dispatch) -> a subcommand (`run`; `bench` is the crate
+//! `aloof-bench`) -> `failure`, `human`, `sys`.
 
 #![deny(unsafe_code)]
 
@@ -10,6 +10,7 @@ mod human;
 mod run;
 mod sys;
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -18,7 +19,8 @@ const EXAMPLES: &str = "\
 Examples:
   aloof run -- ls -l /               run a program on aloof
   aloof run --stats -- sort big.txt  the same, with a summary of its memory at the end
-  aloof run --help                   all about running programs";
+  aloof run --help                   all about running programs
+  aloof bench --suite small          a short comparison with other allocators";
 
 /// Runs programs on the aloof memory allocator.
 #[derive(Parser)]
@@ -31,14 +33,18 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Args),
+    /// Measures aloof against other allocators in one interleaved run.
+    Bench(aloof_bench::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(args) => run::main(args),
+        Command::Bench(args) => aloof_bench::main(args),
     };
     done.unwrap_or_else(|error| {
-        eprintln!("aloof: {error:#}");
+        // The exit status still tells when nobody reads stderr.
+        let _ = writeln!(std::io::stderr(), "aloof: {error:#}");
         failure::exit_code(&error)
     })
 }

@@ -380,15 +380,24 @@ fn a_piecewise_space_goes_round_what_lies_in_it() {
         // SAFETY: mapped above, and not used.
         assert_eq!(unsafe { libc::munmap(above.cast(), len) }, 0);
         assert_eq!(huge.tier(), Some(Tier::Huge));
-        assert!((base + 512 * MIB..end).contains(&huge.addr()), "{huge:?} from {base:#x}");
+        assert!(
+            (base + 512 * MIB..end).contains(&huge.addr()),
+            "{huge:?} from {base:#x}"
+        );
         let blocks: Vec<_> = (0..220)
             .map(|i| {
                 let size = if i % 4 == 3 { 9 * MIB + 1 } else { 4 * MIB };
                 Block::new(Request::of(size), i).expect("the OS does not refuse")
             })
             .collect();
-        let past = blocks.iter().filter(|b| (end..base + GIB).contains(&b.addr())).count();
-        assert!(past > 10, "the space has not gone past the foreign mappings: {past} blocks");
+        let past = blocks
+            .iter()
+            .filter(|b| (end..base + GIB).contains(&b.addr()))
+            .count();
+        assert!(
+            past > 10,
+            "the space has not gone past the foreign mappings: {past} blocks"
+        );
         for (at, len) in foreign {
             // SAFETY: mapped above.
             let bytes = unsafe { std::slice::from_raw_parts(at, len) };

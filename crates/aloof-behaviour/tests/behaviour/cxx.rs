@@ -28,7 +28,12 @@ behaviours! {
 #[test]
 fn the_archive_gives_the_same() {
     for link in [Link::Archive, Link::ArchiveCxx, Link::Static] {
-        for case in [forms(), throwing(), handler(), Case::new("new.cpp", &["containers"])] {
+        for case in [
+            forms(),
+            throwing(),
+            handler(),
+            Case::new("new.cpp", &["containers"]),
+        ] {
             case.link(link).hold();
         }
     }
@@ -38,7 +43,9 @@ fn the_archive_gives_the_same() {
 fn the_archive_serves_programs_in_c() {
     for link in [Link::Archive, Link::Static] {
         Case::new("regress.c", &[]).link(link).hold();
-        Case::new("pattern.c", &["8", "20000", "3", "100", "6"]).link(link).hold();
+        Case::new("pattern.c", &["8", "20000", "3", "100", "6"])
+            .link(link)
+            .hold();
         Case::new("fork.c", &["load", "10"]).link(link).hold();
         Case::new("ends.c", &["key"]).link(link).hold();
         Case::new("churn.c", &["1000"]).link(link).hold();
@@ -49,5 +56,8 @@ fn the_archive_serves_programs_in_c() {
 #[should_panic(expected = "is linked with another allocator")]
 fn a_program_without_the_archive_is_noticed() {
     let program = aloof_behaviour::compile("regress.c", Link::None);
-    assert!(aloof_behaviour::defines(&program, "malloc"), "it is linked with another allocator");
+    assert!(
+        aloof_behaviour::defines(&program, "malloc"),
+        "it is linked with another allocator"
+    );
 }

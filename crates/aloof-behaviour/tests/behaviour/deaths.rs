@@ -43,6 +43,7 @@ behaviours! {
     double_free_by_two_others_of_64_bytes = Case::death("twice-by-others-64");
     double_free_by_two_others_of_5000_bytes = Case::death("twice-by-others-5000");
     double_free_before_the_thread_ends = Case::death("twice-at-thread-end");
+    double_free_before_the_process_ends = Case::death("twice-at-exit");
 
     double_free_of_a_chunk = Case::death("twice-chunk");
     double_free_of_a_chunk_later = Case::death("twice-chunk-later");

@@ -4,6 +4,7 @@ mod blocks;
 mod cxx;
 mod deaths;
 mod first_call;
+mod library;
 mod process;
 mod rules;
 mod threads;

@@ -1,14 +1,26 @@
 //! The redis server on the allocator under test, driven by redis-benchmark on the system's.
 
 use super::programs::locate;
-use crate::measure::Figures;
+use crate::measure::{Figures, Sample};
+use crate::watch::resident;
 use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Starts a server, drives it with `requests` of each sort, and stops it.
-pub fn run(requests: usize, preload: Option<&Path>, timeout: Duration) -> Result<Figures, String> {
+pub fn run(requests: usize, preload: Option<&Path>, timeout: Duration) -> Sample {
+    let mut memory = Vec::new();
+    let outcome = serve(requests, preload, timeout, &mut memory);
+    Sample { outcome, memory }
+}
+
+fn serve(
+    requests: usize,
+    preload: Option<&Path>,
+    timeout: Duration,
+    memory: &mut Vec<(u32, u64)>,
+) -> Result<Figures, String> {
     let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
     let socket = dir.path().join("socket");
     let mut command = Command::new(program("redis-server")?);
@@ -39,7 +51,7 @@ pub fn run(requests: usize, preload: Option<&Path>, timeout: Duration) -> Result
         .spawn()
         .map_err(|e| format!("cannot start redis-server: {e}"))?;
     let mut server = Server(server);
-    let outcome = drive(&mut server, &socket, requests, preload, timeout);
+    let outcome = drive(&mut server, &socket, requests, preload, timeout, memory);
     drop(server);
     outcome
 }
@@ -50,6 +62,7 @@ fn drive(
     requests: usize,
     preload: Option<&Path>,
     timeout: Duration,
+    memory: &mut Vec<(u32, u64)>,
 ) -> Result<Figures, String> {
     let deadline = Instant::now() + timeout;
     while ask(socket, &["ping"]).as_deref() != Ok("PONG") {
@@ -70,7 +83,7 @@ fn drive(
     }
     let before = Account::read(&proc)?;
     let started = Instant::now();
-    let driven = Command::new("timeout")
+    let mut driver = Command::new("timeout")
         .arg(timeout.as_secs().to_string())
         .arg(program("redis-benchmark")?)
         .arg("-s")
@@ -82,9 +95,18 @@ fn drive(
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        .status();
+        .spawn()
+        .map_err(|e| format!("cannot start redis-benchmark: {e}"))?;
+    let driven = loop {
+        if let Some(status) = driver.try_wait().map_err(|e| e.to_string())? {
+            break status;
+        }
+        let at = started.elapsed().as_millis() as u32;
+        memory.extend(resident(server.0.id()).map(|bytes| (at, bytes)));
+        std::thread::sleep(Duration::from_millis(5));
+    };
     let seconds = started.elapsed().as_secs_f64();
-    if !driven.is_ok_and(|status| status.success()) {
+    if !driven.success() {
         return Err("redis-benchmark failed: the server may have died".into());
     }
     let after = Account::read(&proc)?;

@@ -23,12 +23,8 @@ fn entries(written: bool) -> Vec<Entry> {
     let mut list = Vec::new();
     for shift in 3..=13 {
         let size = 1usize << shift;
-        // Ten rounds; fewer where the first touch of gigabytes takes all the time.
-        let rounds = if written {
-            (20_480 / size).clamp(2, 10)
-        } else {
-            10
-        };
+        // Ten rounds; fewer where gigabytes are touched in each.
+        let rounds = if written && size > 1024 { 4 } else { 10 };
         let options = [("size", size), ("count", 800_000), ("rounds", rounds)];
         let entry = Entry::new(format!("in order {size}"), "sweep", &options);
         list.push(match size {

@@ -45,7 +45,7 @@ fn head(report: &Report, page: &mut String) {
     let _ = write!(
         page,
         "<h1>{} against its peers</h1><p class=\"note\">{} (UTC), {} cores of {}, {:.1} GiB, {}, {}, glibc {}, {}, transparent huge pages {}. \
-         {runs} runs of everything, allocators in turn, a fresh process each; {} minutes in all. Command: <code>{}</code></p>",
+         Runs of everything: {runs}, allocators in turn, a fresh process each; {} min in all. Command: <code>{}</code></p>",
         escape(subject),
         crate::record::utc_date(report.started_unix),
         m.cores,

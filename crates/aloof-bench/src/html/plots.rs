@@ -185,8 +185,8 @@ fn chart(
     let mut out = format!(
         "<svg width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" role=\"img\">"
     );
-    label(&mut out, left, 12.0, "start", "", title);
-    label(&mut out, left - 6.0, 25.0, "end", "soft", y_unit);
+    let heading = format!("{title}, {y_unit}");
+    label(&mut out, left, 12.0, "start", "", &heading);
     for tick in y.ticks() {
         line(
             &mut out,

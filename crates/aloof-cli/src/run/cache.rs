@@ -67,10 +67,12 @@ fn candidates() -> Vec<PathBuf> {
     let cache =
         absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     let temporary = env::temp_dir().join(format!("aloof-{}", geteuid().as_raw()));
-    cache
+    let all = cache
         .map(|cache| cache.join("aloof"))
         .into_iter()
-        .chain([temporary])
+        .chain([temporary]);
+    // The program may change its directory.
+    all.filter_map(|directory| std::path::absolute(directory).ok())
         .collect()
 }
 

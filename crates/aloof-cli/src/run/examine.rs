@@ -100,10 +100,11 @@ fn followed(next: &script::Interpreter) -> PathBuf {
 }
 
 fn open(file: &Path) -> Option<(File, Vec<u8>)> {
-    let opened = File::open(file).ok()?;
-    if !opened.metadata().ok()?.is_file() {
+    // First, because opening a pipe would wait for a writer.
+    if !file.metadata().ok()?.is_file() {
         return None;
     }
+    let opened = File::open(file).ok()?;
     let mut head = Vec::with_capacity(script::HEAD);
     (&opened)
         .take(script::HEAD as u64)

@@ -16,6 +16,7 @@ mod stats;
 mod supervise;
 
 use std::ffi::{OsStr, OsString};
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -108,7 +109,8 @@ fn with_stats(
         supervise::Error::Wait(e) => anyhow::Error::new(e).context("cannot wait for the program"),
     })?;
     let collected = stats::collect(directory.path());
-    eprint!("{}", stats::summary(name, &ended, &collected));
+    // Whoever closed stderr does not want it.
+    let _ = std::io::stderr().write_all(stats::summary(name, &ended, &collected).as_bytes());
     // Before a death by signal, which runs no destructor.
     drop(directory);
     match ended.status.signal() {

@@ -182,6 +182,18 @@ fn unfit_directories_are_passed_over_for_one_below_the_temporary() {
 }
 
 #[test]
+fn a_relative_temporary_directory_is_named_absolutely() {
+    let root = tempfile::tempdir().unwrap();
+    fs::create_dir(root.path().join("tmp")).unwrap();
+    let mut command = show(&["--"]);
+    command
+        .current_dir(root.path())
+        .env("XDG_CACHE_HOME", "/dev/null")
+        .env("TMPDIR", "tmp");
+    assert!(preloaded(&mut command).starts_with(root.path()));
+}
+
+#[test]
 fn when_no_directory_will_do_each_is_named_with_its_reason() {
     let root = tempfile::tempdir().unwrap();
     let spaced = root.path().join("a b");

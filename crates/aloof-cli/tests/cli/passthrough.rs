@@ -137,6 +137,20 @@ fn the_summary_goes_to_stderr_only_and_without_stats_nothing_is_added() {
     has(&stderr(&stats), &["err\naloof: sh: exit status 0\n"]);
 }
 
+#[test]
+fn a_closed_stderr_changes_no_exit_status() {
+    let worker = worker().display().to_string();
+    for (arguments, status) in [
+        (["--stats", &worker, "exit", "3"], 3),
+        (["--", "no-such-program", "", ""], 127),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = run(arguments).stderr(writer).status().unwrap();
+        assert_eq!(ended.code(), Some(status), "{ended}");
+    }
+}
+
 /// Runs a script that starts `"$@"` in an odd state, first plain and then on aloof in both ways: all must print the same.
 #[track_caller]
 fn same_as_without(script: &str, program: &[&str]) {
@@ -166,7 +180,7 @@ fn same_as_without(script: &str, program: &[&str]) {
 fn ignored_and_blocked_signals_are_inherited_as_they_were() {
     let masks = ["grep", "^Sig[BI]", "/proc/self/status"];
     same_as_without("exec \"$@\"", &masks);
-    same_as_without("trap '' PIPE HUP CHLD TSTP; exec \"$@\"", &masks);
+    same_as_without("exec env --ignore-signal=PIPE,HUP,CHLD,TSTP \"$@\"", &masks);
     same_as_without(
         "exec env --block-signal=USR1,TERM,CHLD,WINCH \"$@\"",
         &masks,

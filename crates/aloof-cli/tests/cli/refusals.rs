@@ -61,6 +61,17 @@ fn a_file_that_the_kernel_cannot_execute_gives_126() {
             &["cannot execute", "Exec format error"],
         );
     }
+    let pipe = directory.path().join("pipe");
+    let made = Command::new("mkfifo")
+        .arg("-m755")
+        .arg(&pipe)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    has(
+        &stderr(&ends_with(run(["--"]).arg(&pipe), 126)),
+        &["cannot execute", "Permission denied"],
+    );
     executable(&junk, &fs::read("/bin/sh").unwrap()[..100]);
     has(
         &stderr(&ends_with(run(["--"]).arg(&junk), 126)),

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::support::{ALOOF, clean, compiled, ended, fake_library, has, stdout};
+use crate::support::{ALOOF, clean, compiled, ended, fake_library, has, kill_all, stdout};
 
 /// `aloof run --stats` of a program, its output in a pipe.
 fn beside(program: &Path, arguments: &[&str]) -> Command {
@@ -34,7 +34,8 @@ fn shell(script: &str) -> (Child, BufReader<std::process::ChildStdout>) {
 }
 
 fn started(command: &mut Command) -> (Child, BufReader<std::process::ChildStdout>) {
-    let mut child = command.spawn().unwrap();
+    // In the group of these tests the kernel might ignore a stop, if nobody above it could continue it.
+    let mut child = command.process_group(0).spawn().unwrap();
     let _watch = watch(&child);
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
@@ -102,20 +103,15 @@ fn a_signal_from_the_program_to_its_parent_does_not_come_back() {
 
 #[test]
 fn an_ignored_sigchld_does_not_keep_aloof_from_seeing_the_end() {
-    let fake = fake_library();
-    let script = "trap '' CHLD; exec \"$@\"";
-    let mut command = clean("sh");
-    command
-        .args(["-c", script, "sh", ALOOF, "run", "--stats", "--lib"])
-        .arg(fake)
-        .args(["--", "sh", "-c", "exit 6"]);
-    let end = ended(
-        command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap(),
-    );
+    let mut command = beside(Path::new("sh"), &["-c", "exit 6"]);
+    // SAFETY: signal is async-signal-safe.
+    unsafe {
+        command.pre_exec(|| {
+            libc::signal(libc::SIGCHLD, libc::SIG_IGN);
+            Ok(())
+        });
+    }
+    let end = ended(command.spawn().unwrap());
     assert_eq!(
         end.status.code(),
         Some(6),
@@ -154,6 +150,13 @@ fn children_that_aloof_did_not_start_do_not_confuse_it() {
     );
 }
 
+/// Where the programs on a terminal run. On one processor, who hears first of a key is left to chance.
+#[derive(PartialEq)]
+enum Processors {
+    All,
+    One,
+}
+
 /// A terminal with the programs on it, seen from its user's side.
 struct Terminal {
     user: File,
@@ -163,9 +166,8 @@ struct Terminal {
 }
 
 impl Terminal {
-    /// Runs the command as the leader of a new session on a new terminal, and all of it on one processor: who hears first
-    /// of a key is then left to chance.
-    fn of(mut command: Command) -> Self {
+    /// Runs the command as the leader of a new session on a new terminal.
+    fn of(mut command: Command, processors: Processors) -> Self {
         let (mut user, mut programs) = (-1, -1);
         let no_name = std::ptr::null_mut();
         // SAFETY: two places to write; no name, settings or size are asked for.
@@ -189,10 +191,12 @@ impl Terminal {
         command.stdin(end()).stdout(end()).stderr(end());
         // SAFETY: the closure makes only system calls, which are async-signal-safe, on places of its own.
         unsafe {
-            command.pre_exec(|| {
-                let mut one: libc::cpu_set_t = std::mem::zeroed();
-                libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
-                libc::sched_setaffinity(0, size_of_val(&one), &raw const one);
+            command.pre_exec(move || {
+                if processors == Processors::One {
+                    let mut one: libc::cpu_set_t = std::mem::zeroed();
+                    libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
+                    libc::sched_setaffinity(0, size_of_val(&one), &raw const one);
+                }
                 libc::setsid();
                 if libc::ioctl(0, libc::TIOCSCTTY, 0) == 0 {
                     Ok(())
@@ -236,11 +240,10 @@ impl Terminal {
 /// Kills the child, so that whoever reads its output hears the end, unless the sender is dropped in time.
 fn watch(child: &Child) -> mpsc::Sender<()> {
     let (sender, receiver) = mpsc::channel();
-    let pid = child.id() as i32;
+    let pid = child.id();
     std::thread::spawn(move || {
         if receiver.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
-            // SAFETY: the child is not waited for while the sender lives, so the number is still its own.
-            unsafe { libc::kill(pid, libc::SIGKILL) };
+            kill_all(pid);
         }
     });
     sender
@@ -250,10 +253,13 @@ fn watch(child: &Child) -> mpsc::Sender<()> {
 fn a_key_of_the_terminal_signals_the_program_once() {
     let counter = compiled("counter.c", "counter", &[]);
     for key in ["\x03", "\x1c"] {
-        let mut terminal = Terminal::of(beside(&counter, &[]));
+        let mut terminal = Terminal::of(beside(&counter, &[]), Processors::All);
         terminal.shows("ready");
-        terminal.press(key);
-        terminal.shows("count 1");
+        for count in 1..=8 {
+            terminal.press(key);
+            terminal.shows(&format!("got {count}"));
+        }
+        terminal.shows("count 8");
         terminal.shows("exit status 0");
         assert!(ended(terminal.child).status.success());
     }
@@ -266,7 +272,7 @@ fn a_signal_sent_by_a_process_arrives_once() {
         let (child, output) = started(&mut beside(&counter, &[]));
         kill(&child, signal);
         assert!(ended(child).status.success());
-        assert_eq!(rest(output), "count 1\n");
+        assert_eq!(rest(output), "got 1\ncount 1\n");
     }
 }
 
@@ -282,7 +288,7 @@ fn the_job_stops_and_continues_as_a_whole() {
         .args([ALOOF, "run", "--stats", "--lib"])
         .arg(fake_library())
         .args(["--", "sh", "-c", &script]);
-    let mut terminal = Terminal::of(command);
+    let mut terminal = Terminal::of(command, Processors::One);
     terminal.shows("ready");
     for round in 0..ROUNDS {
         terminal.press("\x1a");
@@ -299,8 +305,7 @@ fn the_job_stops_and_continues_as_a_whole() {
 fn a_stop_sent_to_aloof_alone_stops_the_program_and_a_continue_to_aloof_alone_continues_it() {
     let script = "echo ready; while :; do echo tick; sleep 0.02; done";
     let mut command = beside(Path::new("sh"), &["-c", script]);
-    // In the group of these tests the kernel might ignore the stop, if nobody above it could continue it.
-    let (child, output) = started(command.process_group(0));
+    let (child, output) = started(&mut command);
     let state = |pid: u32| {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         stat.rsplit_once(") ").unwrap().1.chars().next().unwrap()

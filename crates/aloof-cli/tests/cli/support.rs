@@ -133,18 +133,28 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Fails the test instead of hanging when a child does not end; ends the child then.
+/// Fails the test instead of hanging when a child does not end; ends it then, with its process group if it leads one.
 #[track_caller]
 pub fn ended(mut child: Child) -> Output {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_secs(20);
     while child.try_wait().unwrap().is_none() {
         if Instant::now() > deadline {
-            child.kill().unwrap();
-            panic!("still running after 30 s: {:?}", child.wait_with_output());
+            kill_all(child.id());
+            // Its output might be held open by others, so it is not read.
+            panic!("process {} did not end", child.id());
         }
         std::thread::sleep(Duration::from_millis(5));
     }
     child.wait_with_output().unwrap()
+}
+
+/// Kills a child that is not yet waited for, and the process group that it leads.
+pub fn kill_all(child: u32) {
+    let child = child as i32;
+    for target in [-child, child] {
+        // SAFETY: kill takes any numbers, and this one still belongs to the child.
+        unsafe { libc::kill(target, libc::SIGKILL) };
+    }
 }
 
 /// Runs a command with this input; a thread writes it, so that neither side waits for the other.

@@ -63,6 +63,11 @@ unsafe impl GlobalAlloc for Aloof {
 
     #[inline(always)]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // The class by which the block will be freed.
+        if let Some(class) = class_of(layout) {
+            // SAFETY: the class has at least the bytes of the layout.
+            return unsafe { raw::small_zeroed(class, layout.size()) };
+        }
         // SAFETY: a layout's alignment is a power of two.
         unsafe { raw::malloc_aligned_zeroed(layout.size(), layout.align()) }
     }

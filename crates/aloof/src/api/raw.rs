@@ -46,16 +46,22 @@ pub unsafe fn malloc_zeroed(size: usize) -> *mut u8 {
         // SAFETY: the block has `size` bytes.
         return unsafe { zeroed(route::allocate(size, MIN_ALIGN), size) };
     }
-    let class = SizeClass::of(size);
+    // SAFETY: the class has at least `size` bytes.
+    unsafe { small_zeroed(SizeClass::of(size), size) }
+}
+
+/// A block of a class, its first `size` bytes zeros.
+///
+/// # Safety
+/// The class has at least `size` bytes.
+#[inline]
+pub(super) unsafe fn small_zeroed(class: SizeClass, size: usize) -> *mut u8 {
     let addr = fast::pop(front(), class);
     if addr == 0 {
-        // SAFETY: as above.
-        return unsafe {
-            zeroed(
-                route::allocate(class.size(), MIN_ALIGN.min(class.size())),
-                size,
-            )
-        };
+        // An alignment that all blocks of the class have, so that the route leads to this class.
+        let align = MIN_ALIGN.min(class.size() & class.size().wrapping_neg());
+        // SAFETY: the caller's promise.
+        return unsafe { zeroed(route::allocate(class.size(), align), size) };
     }
     let block = ptr::with_exposed_provenance_mut::<u8>(addr);
     // SAFETY: the block has `size` bytes.
@@ -105,6 +111,10 @@ pub unsafe fn malloc_aligned_zeroed(size: usize, align: usize) -> *mut u8 {
     if align <= MIN_ALIGN && size >= align {
         // SAFETY: as for this function.
         return unsafe { malloc_zeroed(size) };
+    }
+    if let Some(class) = SizeClass::of_aligned(size.max(1), align) {
+        // SAFETY: the class has at least `size` bytes.
+        return unsafe { small_zeroed(class, size) };
     }
     // SAFETY: the block has `size` bytes.
     unsafe { zeroed(route::allocate(size, align), size) }

@@ -168,16 +168,10 @@ impl Heap {
         // From here on nobody lists a node with us; what is listed is unlisted.
         let first = self.shared().inbox.close();
         remote::unlist(&Heaps, self.id().0, first, |_| ());
-        for p in 0..PARTITIONS {
-            while let Some(id) = self.arenas[p].any() {
-                self.arenas[p].remove(id);
-                self.orphan_arena(id);
-            }
-            while let Some(id) = self.runs[p].any() {
-                self.runs[p].remove(id);
-                let sub = SubRegion::of(id);
-                self.collect_sub(id, sub);
-                give_up(id, sub, run::is_empty(sub));
+        for shelf in self.arenas.iter().chain(&self.runs) {
+            while let Some(id) = shelf.any() {
+                shelf.remove(id);
+                self.release_or_orphan(id);
             }
         }
         self.forget_owned();
@@ -185,10 +179,15 @@ impl Heap {
         registry::release(self.id());
     }
 
-    /// Releases or orphans an arena that is off its shelf.
-    fn orphan_arena(&self, id: SubRegionId) {
+    /// Collects, then releases or orphans a sub-region that is on no shelf, and whose pools are on no list.
+    /// Between the collection and the orphaning nobody else touches what is the owner's.
+    pub(super) fn release_or_orphan(&self, id: SubRegionId) {
         let sub = SubRegion::of(id);
         self.collect_sub(id, sub);
+        if sub.kind() == Kind::Runs {
+            give_up(id, sub, run::is_empty(sub));
+            return;
+        }
         if id.partition().0 == 0 {
             Heap::each_pool(id, sub, |pool_id| {
                 let pool = Pool::of(pool_id);
@@ -208,6 +207,14 @@ impl Heap {
             });
         }
         give_up(id, sub, arena::is_empty(sub));
+    }
+
+    /// Returns what is in the caches to where it belongs, own blocks and others', and takes what others
+    /// returned: each is checked on its way.
+    pub fn settle_all(&self) {
+        self.flush_all();
+        self.post_outbox(false);
+        self.read_mail();
     }
 
     /// Gives back all that is free: caches to pools, empty pools to arenas, empty sub-regions to partitions.

@@ -140,6 +140,8 @@ pub struct Heap {
     outbox: [Parcel; PARCELS],
     outbox_blocks: Owned32,
     outbox_bytes: Owned32,
+    /// Posts to orphans so far, wrapping.
+    orphan_posts: Owned32,
     /// Rounds of thread-exit destructors seen.
     pub exit_rounds: Owned32,
     tally: tally::Tally,

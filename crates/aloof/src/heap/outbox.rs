@@ -19,6 +19,8 @@ use crate::sub::SubRegion;
 
 /// Blocks that the outbox holds at most.
 const BLOCKS: u32 = 256;
+/// Posts of small blocks to orphans between two sweeps.
+const SWEEP_EVERY: u32 = 32;
 /// Bytes that the outbox holds at most.
 const BYTES: u32 = 128 << 10;
 
@@ -67,21 +69,21 @@ impl Heap {
         }
     }
 
-    /// Posts all of the outbox; orphans met are adopted if `adopt`.
+    /// Posts all of the outbox; orphans met may be swept if `sweep`.
     #[cold]
     #[inline(never)]
-    pub(super) fn post_outbox(&self, adopt: bool) {
+    pub(super) fn post_outbox(&self, sweep: bool) {
         self.outbox
             .iter()
             .filter(|parcel| parcel.mask.get() != 0)
-            .for_each(|parcel| self.post_parcel(parcel, adopt));
+            .for_each(|parcel| self.post_parcel(parcel, sweep));
         self.outbox_blocks.set(0);
         self.outbox_bytes.set(0);
     }
 
     /// Posts a parcel that is not empty.
     #[inline(never)]
-    fn post_parcel(&self, parcel: &Parcel, adopt: bool) {
+    fn post_parcel(&self, parcel: &Parcel, sweep: bool) {
         let (key, mask) = (parcel.key.get(), parcel.mask.get());
         parcel.mask.set(0);
         let (id, word) = (PoolId((key >> 6) as u32), (key & 63) as usize);
@@ -102,13 +104,26 @@ impl Heap {
             let first = word * 64 + mask.trailing_zeros() as usize;
             block_fault(start + first * class.size(), Fault::DoubleFree);
         }
-        self.claim_orphan(sub, adopt);
+        if sweep {
+            self.sweep_sometimes(sub);
+        }
     }
 
-    /// Adopts a sub-region that was found to be nobody's: its blocks are freed by this thread anyway.
-    fn claim_orphan(&self, id: SubRegionId, adopt: bool) {
-        if adopt && SubRegion::of(id).owner() == HeapId::NONE && partition::adopt(id) {
-            self.adopt(id);
+    /// Sweeps an orphan after every so many posts of small blocks to orphans.
+    fn sweep_sometimes(&self, id: SubRegionId) {
+        if SubRegion::of(id).owner() == HeapId::NONE {
+            self.orphan_posts.add(1);
+            if self.orphan_posts.get().is_multiple_of(SWEEP_EVERY) {
+                self.sweep_orphan(id);
+            }
+        }
+    }
+
+    /// Collects what was posted to an orphan, and closes it if that empties it. It stays an orphan
+    /// otherwise: a thread that only frees must not keep it from those that allocate.
+    fn sweep_orphan(&self, id: SubRegionId) {
+        if SubRegion::of(id).owner() == HeapId::NONE && partition::adopt(id) {
+            self.release_or_orphan(id);
         }
     }
 
@@ -127,7 +142,7 @@ impl Heap {
         ) {
             block_fault(addr, Fault::DoubleFree);
         }
-        self.claim_orphan(id, true);
+        self.sweep_orphan(id);
     }
 
     /// Posts a run block of another's sub-region.
@@ -142,6 +157,6 @@ impl Heap {
         ) {
             block_fault(addr, Fault::DoubleFree);
         }
-        self.claim_orphan(id, true);
+        self.sweep_orphan(id);
     }
 }

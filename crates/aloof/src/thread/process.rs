@@ -112,7 +112,7 @@ unsafe extern "C" fn after_fork_child() {
 /// At exit: blocks freed last are checked like all others, then the figures go out if asked for.
 extern "C" fn at_exit() {
     if let Some(heap) = current() {
-        heap.flush_all();
+        heap.settle_all();
     }
     if let Some(options) = options() {
         stats::at_exit(&options, age_ns());

@@ -50,7 +50,7 @@ fn write_summary(
     let main = collected
         .processes
         .iter()
-        .find(|p| p.pid == ended.pid.unsigned_abs().into());
+        .find(|p| p.pid == u64::from(ended.pid.unsigned_abs()));
     let main_file = format!("{}.stats", ended.pid);
     let main_damaged = collected.damaged.iter().any(|(name, _)| *name == main_file);
     let missing = main.is_none() && !main_damaged;
