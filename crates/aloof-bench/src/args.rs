@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_delimiter = ',')]
     pub threads: Vec<usize>,
 
-    /// How often each measurement is repeated [default: 5, or 1 with --quick].
+    /// How often each measurement is repeated [default: 5, or 3 with --quick].
     #[arg(long)]
     pub runs: Option<usize>,
 
@@ -113,6 +113,6 @@ impl Args {
 
     /// How often each measurement is repeated.
     pub fn runs(&self) -> usize {
-        self.runs.unwrap_or(if self.quick { 1 } else { 5 })
+        self.runs.unwrap_or(if self.quick { 3 } else { 5 })
     }
 }

@@ -156,7 +156,7 @@ fn foreign() -> Vec<Case> {
 fn interior() -> Vec<Case> {
     let mut cases = Vec::new();
     for size in LARGE {
-        for offset in [1, 16, 4 * KIB, 64 * KIB, size / 2 & !0xfff, size - 1] {
+        for offset in [1, 16, 4 * KIB, 64 * KIB, (size / 2) & !0xfff, size - 1] {
             if offset < size {
                 cases.push(case(format!("{offset} bytes into {size}"), move || {
                     free(doomed(malloc(size).wrapping_add(offset)));
@@ -360,6 +360,72 @@ fn freed_small() -> Vec<Case> {
     cases
 }
 
+/// `n` blocks of a size, one behind the other.
+fn in_a_row<const N: usize>(size: usize) -> [Shared; N] {
+    loop {
+        let blocks = [(); N].map(|()| Shared(malloc(size)));
+        // SAFETY: the block is live.
+        let step = unsafe { raw::usable_size(blocks[0].0) };
+        if blocks
+            .windows(2)
+            .all(|w| w[0].0.addr() + step == w[1].0.addr())
+        {
+            return blocks;
+        }
+    }
+}
+
+/// Faults amid frees of neighbours, which go back together: the line names the one at fault.
+fn among_neighbours() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for size in SMALL {
+        let name = format!("the second of three of {size}, first by another thread");
+        cases.push(case(name, move || {
+            let row = in_a_row::<3>(size);
+            doomed(row[1].0);
+            on_a_thread(move || row[1].free());
+            // Has the owner collect what others freed.
+            free(malloc(64 * KIB));
+            row.into_iter().for_each(Shared::free);
+            raw::purge();
+        }));
+        let name = format!("the second of three of {size}, by two other threads");
+        cases.push(case(name, move || {
+            let row = in_a_row::<3>(size);
+            doomed(row[1].0);
+            on_a_thread(move || row[1].free());
+            on_a_thread(move || row.into_iter().for_each(Shared::free));
+        }));
+        let name = format!("the third of three of {size}, which was never handed out");
+        cases.push(case(name, move || {
+            let row = in_a_row::<2>(size);
+            // SAFETY: the block is live.
+            let step = unsafe { raw::usable_size(row[0].0) };
+            let never = Shared(doomed(row[1].0.wrapping_add(step)));
+            row.into_iter().for_each(Shared::free);
+            never.free();
+            raw::purge();
+        }));
+        let name = format!("far behind three of {size}, never handed out");
+        cases.push(case(name, move || {
+            let row = in_a_row::<3>(size);
+            // SAFETY: the block is live.
+            let step = unsafe { raw::usable_size(row[0].0) };
+            // Not in the first word of its pool, which holds 64.
+            let start = row[0].0.with_addr(row[0].0.addr() & !0xffff);
+            let never = Shared(doomed(start.wrapping_add(if size < 20 * KIB {
+                64 * step
+            } else {
+                6 * step
+            })));
+            row.into_iter().for_each(Shared::free);
+            never.free();
+            raw::purge();
+        }));
+    }
+    cases
+}
+
 /// Runs each case as a child, which must die as documented.
 fn all_die(name: &str, cases: Vec<Case>) {
     if let Some(role) = child::role() {
@@ -406,6 +472,11 @@ fn second_frees_of_large_blocks() {
 #[test]
 fn second_frees_of_small_blocks() {
     all_die("second_frees_of_small_blocks", freed_small());
+}
+
+#[test]
+fn frees_amid_those_of_neighbours() {
+    all_die("frees_amid_those_of_neighbours", among_neighbours());
 }
 
 /// The same steps without the fault: a child lives.

@@ -117,7 +117,7 @@ fn a_run_grows_into_free_neighbours_and_not_into_others() {
 fn a_run_that_shrinks_gives_its_tail_to_others() {
     child::isolated("a_run_that_shrinks_gives_its_tail_to_others", || {
         // Near the largest sizes of their partitions, so that more than half of each is of the same.
-        for size in (0..7).map(|p| (500 * KIB << p) + 1) {
+        for size in (0..7).map(|p| ((500 * KIB) << p) + 1) {
             let [first, mut second, third] = neighbours(size);
             let (at, end) = (second.addr(), second.addr() + second.usable());
             assert!(second.resize(size * 2 / 5));

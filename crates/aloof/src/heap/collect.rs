@@ -74,11 +74,7 @@ impl Heap {
             |w, mask| {
                 let w = w as u32;
                 if self.slot_has(class, id, w, mask) || pool.give(w, mask).is_err() {
-                    let first = (w * 64 + mask.trailing_zeros()) as usize;
-                    block_fault(
-                        self.base() + pool.offset() + first * class.size(),
-                        Fault::DoubleFree,
-                    );
+                    self.double_free(id, pool, w, mask);
                 }
             },
         );

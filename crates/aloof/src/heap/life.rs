@@ -218,10 +218,10 @@ impl Heap {
     }
 
     /// Gives back all that is free: caches to pools, empty pools to arenas, empty sub-regions to partitions.
+    /// Orphans are swept.
     pub fn purge(&self) {
-        self.flush_all();
-        self.post_outbox(true);
-        self.read_mail();
+        self.settle_all();
+        partition::active().for_each(|id| self.sweep_orphan(id));
         self.dissolve_empty();
         self.close_spares();
     }

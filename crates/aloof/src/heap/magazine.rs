@@ -220,12 +220,23 @@ impl Heap {
         if self.slot_has(pool.class(), id, word as u32, mask)
             || pool.give(word as u32, mask).is_err()
         {
-            let first = word * 64 + mask.trailing_zeros() as usize;
-            block_fault(
-                self.base() + pool.offset() + first * pool.class().size(),
-                Fault::DoubleFree,
-            );
+            self.double_free(id, pool, word as u32, mask);
         }
+    }
+
+    /// Tells of the first block among those of a word that is free already, in its pool or in the slot.
+    #[cold]
+    pub(super) fn double_free(&self, id: PoolId, pool: &Pool, word: u32, mask: u64) -> ! {
+        let class = pool.class();
+        let mut twice = mask & pool.free_in(word);
+        if self.slot_has(class, id, word, mask) {
+            twice |= mask & self.front.slots[class.index()].bits.get();
+        }
+        let first = word as usize * 64 + twice.trailing_zeros() as usize;
+        block_fault(
+            self.base() + pool.offset() + first * class.size(),
+            Fault::DoubleFree,
+        );
     }
 
     /// Returns all blocks of all magazines and slots: the heap ends, or the program does.

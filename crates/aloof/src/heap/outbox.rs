@@ -94,14 +94,15 @@ impl Heap {
             pool.class(),
             pool.chunk().subregion(),
         );
-        if !remote::post(
+        let twice = remote::post(
             &Heaps,
             Pool::node(id),
             Pool::remote_words(id, class),
             word,
             mask,
-        ) {
-            let first = word * 64 + mask.trailing_zeros() as usize;
+        );
+        if twice != 0 {
+            let first = word * 64 + twice.trailing_zeros() as usize;
             block_fault(start + first * class.size(), Fault::DoubleFree);
         }
         if sweep {
@@ -121,7 +122,7 @@ impl Heap {
 
     /// Collects what was posted to an orphan, and closes it if that empties it. It stays an orphan
     /// otherwise: a thread that only frees must not keep it from those that allocate.
-    fn sweep_orphan(&self, id: SubRegionId) {
+    pub(super) fn sweep_orphan(&self, id: SubRegionId) {
         if SubRegion::of(id).owner() == HeapId::NONE && partition::adopt(id) {
             self.release_or_orphan(id);
         }
@@ -133,13 +134,14 @@ impl Heap {
         let Some(n) = arena::block_chunks(sub, at) else {
             block_fault(addr, Fault::DoubleFree)
         };
-        if !remote::post(
+        let twice = remote::post(
             &Heaps,
             SubRegion::node(id),
             &sub.remote_words[..1],
             0,
             bits::run(at, n),
-        ) {
+        );
+        if twice != 0 {
             block_fault(addr, Fault::DoubleFree);
         }
         self.sweep_orphan(id);
@@ -148,13 +150,14 @@ impl Heap {
     /// Posts a run block of another's sub-region.
     pub(super) fn post_run_block(&self, id: SubRegionId, at: u32, addr: usize) {
         let sub = SubRegion::of(id);
-        if !remote::post(
+        let twice = remote::post(
             &Heaps,
             SubRegion::node(id),
             &sub.remote_words,
             at as usize / 64,
             1 << (at % 64),
-        ) {
+        );
+        if twice != 0 {
             block_fault(addr, Fault::DoubleFree);
         }
         self.sweep_orphan(id);

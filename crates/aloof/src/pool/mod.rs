@@ -269,6 +269,15 @@ impl Pool {
         Ok(())
     }
 
+    /// Blocks of a word that are free and in the pool.
+    pub fn free_in(&self, w: u32) -> u64 {
+        if w < u32::from(self.fresh.get()) {
+            self.word(w).get()
+        } else {
+            u64::MAX
+        }
+    }
+
     /// In the child of a fork, or at adoption: blocks may come twice; `free` is counted anew by [`Pool::recount`].
     pub fn give_again(&self, w: u32, mask: u64) {
         if w < u32::from(self.fresh.get()) {

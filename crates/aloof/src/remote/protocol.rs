@@ -101,12 +101,14 @@ impl RemoteHead {
     }
 }
 
-/// Posts blocks of one word of a node; false if one of them was posted before (freed twice).
-pub fn post<W: World>(world: &W, node: Node, words: &[AtomicU64], word: usize, mask: u64) -> bool {
+/// Posts blocks of one word of a node; if some of them were posted before (freed twice), returns those and
+/// goes no further.
+pub fn post<W: World>(world: &W, node: Node, words: &[AtomicU64], word: usize, mask: u64) -> u64 {
     // Release: the freer's accesses to the blocks come before their reuse. Acquire: a second post
     // of the same word joins the first one's release.
-    if words[word].fetch_or(mask, Ordering::AcqRel) & mask != 0 {
-        return false;
+    let twice = words[word].fetch_or(mask, Ordering::AcqRel) & mask;
+    if twice != 0 {
+        return twice;
     }
     let (head, summary) = (world.head(node), group(word, words.len()));
     let mut now = head.state.load(Ordering::Relaxed);
@@ -125,7 +127,7 @@ pub fn post<W: World>(world: &W, node: Node, words: &[AtomicU64], word: usize, m
     if !State(now).is_listed() {
         settle(world, node);
     }
-    true
+    0
 }
 
 /// Brings a listed node that is on no inbox to its owner's, or unlists it if it has none.
@@ -243,7 +245,7 @@ mod models {
         }
 
         fn free(&self, word: usize) {
-            assert!(post(self, NODE, &self.words, word, 1));
+            assert_eq!(post(self, NODE, &self.words, word, 1), 0);
         }
 
         fn take(&self) -> u32 {
@@ -291,7 +293,7 @@ mod models {
             let freers: Vec<_> = [1, 2]
                 .map(|mask| {
                     let s = s.clone();
-                    thread::spawn(move || assert!(post(&*s, NODE, &s.words, 0, mask)))
+                    thread::spawn(move || assert_eq!(post(&*s, NODE, &s.words, 0, mask), 0))
                 })
                 .into();
             let mut got = s.drain(1);
