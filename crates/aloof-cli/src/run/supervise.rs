@@ -50,14 +50,12 @@ pub fn run(image: Image) -> Result<Ended, Error> {
     let pid = sys::spawn(image, &waited).map_err(Error::Spawn)?;
     let mut child = Child {
         pid,
+        stopped: false,
         resumed: false,
     };
     loop {
         let received = waited.next().map_err(Error::Wait)?;
-        if received.signal != libc::SIGCHLD {
-            child.pass_on(&received);
-            continue;
-        }
+        // Before the signal is dealt with: what to do with a SIGCONT depends on what has become of the child.
         while let Some(change) = sys::wait(pid).map_err(Error::Wait)? {
             match change {
                 Changed::Ended(status, usage) => {
@@ -68,18 +66,26 @@ pub fn run(image: Image) -> Result<Ended, Error> {
                         usage,
                     });
                 }
-                Changed::Stopped(signal) if JOB_STOPS.contains(&signal) => {
-                    sys::stop_by(signal);
-                    child.resumed = true;
+                Changed::Continued => child.stopped = false,
+                Changed::Stopped(signal) => {
+                    child.stopped = true;
+                    if JOB_STOPS.contains(&signal) {
+                        sys::stop_by(signal);
+                        child.resumed = true;
+                    }
                 }
-                Changed::Stopped(_) | Changed::Continued => {}
             }
+        }
+        if received.signal != libc::SIGCHLD {
+            child.pass_on(&received);
         }
     }
 }
 
 struct Child {
     pid: Pid,
+    /// Stopped and not yet seen continued. Every stop is reported once, so it is the same stop for as long as this holds.
+    stopped: bool,
     /// Aloof itself was stopped and continued, and has not taken the SIGCONT yet.
     resumed: bool,
 }
@@ -91,11 +97,11 @@ impl Child {
             None => self.is_in_our_group(),
             // The child spoke to its parent; it must not hear its own echo.
             Some(sender) if sender == self.pid => true,
-            // The shell continues the whole group too, but another process may have continued aloof alone.
-            Some(_) => {
-                let resumed = received.signal == libc::SIGCONT && std::mem::take(&mut self.resumed);
-                resumed && !self.is_stopped()
+            // What continues a stopped job is a shell, which continues the whole group, unless the child is stopped still.
+            Some(_) if received.signal == libc::SIGCONT => {
+                std::mem::take(&mut self.resumed) && !self.stopped
             }
+            Some(_) => false,
         };
         if already_there {
             return;
@@ -112,13 +118,5 @@ impl Child {
 
     fn is_in_our_group(&self) -> bool {
         getpgid(self.raw()).is_ok_and(|group| group == getpgrp())
-    }
-
-    /// The state letter comes after the name, which is in parentheses and may hold any of them itself.
-    fn is_stopped(&self) -> bool {
-        std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).is_ok_and(|stat| {
-            stat.rsplit_once(") ")
-                .is_some_and(|(_, rest)| rest.starts_with('T'))
-        })
     }
 }

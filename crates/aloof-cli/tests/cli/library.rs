@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{
-    NOBODY, both_ways, ends_with, executable, fake_library, has, is_root, run, set_mode, stderr,
-    stdout, worker,
+    NOBODY, both_ways, ended, ends_with, executable, fake_library, has, is_root, output, run,
+    set_mode, stderr, stdout, worker,
 };
 
 /// `aloof run` of a program that prints its LD_PRELOAD and what is mapped from there.
@@ -75,12 +75,7 @@ fn without_a_cache_directory_the_one_in_the_home_is_used() {
 #[test]
 fn a_library_in_the_cache_with_other_content_or_owner_is_replaced_not_used() {
     let cache = tempfile::tempdir().unwrap();
-    let command = || {
-        show(&["--"])
-            .env("XDG_CACHE_HOME", cache.path())
-            .output()
-            .unwrap()
-    };
+    let command = || output(show(&["--"]).env("XDG_CACHE_HOME", cache.path()));
     command();
     let path = only_entry(&cache.path().join("aloof"));
     let good = fs::read(&path).unwrap();
@@ -228,7 +223,7 @@ fn many_first_runs_at_once_agree() {
         })
         .collect();
     for child in children {
-        let output = child.wait_with_output().unwrap();
+        let output = ended(child);
         assert!(output.status.success());
         has(&stdout(&output), &["aloof/libaloof-"]);
     }

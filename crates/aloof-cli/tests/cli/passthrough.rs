@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
 use crate::support::{
-    ALOOF, both_ways, clean, ends_with, executable, fed, has, run, stderr, stdout, worker,
+    ALOOF, both_ways, clean, ends_with, executable, fed, has, output, run, stderr, stdout, worker,
 };
 
 #[test]
@@ -30,11 +30,11 @@ fn a_death_by_signal_is_a_death_by_the_same_signal() {
             libc::SIGUSR1,
             libc::SIGCHLD,
         ] {
-            let output = run(&way)
-                .arg(worker())
-                .args(["signal", &signal.to_string()])
-                .output()
-                .unwrap();
+            let output = output(
+                run(&way)
+                    .arg(worker())
+                    .args(["signal", &signal.to_string()]),
+            );
             let expected = if signal == libc::SIGCHLD {
                 None
             } else {
@@ -65,21 +65,17 @@ fn a_death_by_signal_is_a_death_by_the_same_signal() {
 fn a_program_that_dies_leaves_no_second_core_dump() {
     let directory = tempfile::tempdir().unwrap();
     let limits = "ulimit -c unlimited; exec \"$@\"";
-    let output = clean("sh")
-        .current_dir(directory.path())
-        .args([
-            "-c",
-            limits,
-            "sh",
-            ALOOF,
-            "run",
-            "--stats",
-            "sh",
-            "-c",
-            "ulimit -c 0; kill -SEGV $$",
-        ])
-        .output()
-        .unwrap();
+    let output = output(clean("sh").current_dir(directory.path()).args([
+        "-c",
+        limits,
+        "sh",
+        ALOOF,
+        "run",
+        "--stats",
+        "sh",
+        "-c",
+        "ulimit -c 0; kill -SEGV $$",
+    ]));
     assert_eq!(
         output.status.signal(),
         Some(libc::SIGSEGV),
@@ -154,19 +150,15 @@ fn a_closed_stderr_changes_no_exit_status() {
 /// Runs a script that starts `"$@"` in an odd state, first plain and then on aloof in both ways: all must print the same.
 #[track_caller]
 fn same_as_without(script: &str, program: &[&str]) {
-    let plain = clean("sh")
-        .args(["-c", script, "sh"])
-        .args(program)
-        .output()
-        .unwrap();
+    let plain = output(clean("sh").args(["-c", script, "sh"]).args(program));
     assert!(!plain.stdout.is_empty(), "{script}: {}", stderr(&plain));
     for way in both_ways() {
-        let output = clean("sh")
-            .args(["-c", script, "sh", ALOOF, "run"])
-            .args(&way)
-            .args(program)
-            .output()
-            .unwrap();
+        let output = output(
+            clean("sh")
+                .args(["-c", script, "sh", ALOOF, "run"])
+                .args(&way)
+                .args(program),
+        );
         assert_eq!(
             stdout(&output),
             stdout(&plain),

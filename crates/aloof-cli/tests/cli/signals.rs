@@ -6,10 +6,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
-use std::time::Duration;
 
-use crate::support::{ALOOF, clean, compiled, ended, fake_library, has, kill_all, stdout};
+use crate::support::{ALOOF, Watch, clean, compiled, ended, fake_library, has, stdout};
 
 /// `aloof run --stats` of a program, its output in a pipe.
 fn beside(program: &Path, arguments: &[&str]) -> Command {
@@ -36,7 +34,7 @@ fn shell(script: &str) -> (Child, BufReader<std::process::ChildStdout>) {
 fn started(command: &mut Command) -> (Child, BufReader<std::process::ChildStdout>) {
     // In the group of these tests the kernel might ignore a stop, if nobody above it could continue it.
     let mut child = command.process_group(0).spawn().unwrap();
-    let _watch = watch(&child);
+    let _watch = Watch::over(&child);
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     output.read_line(&mut line).unwrap();
@@ -162,7 +160,7 @@ struct Terminal {
     user: File,
     lines: BufReader<File>,
     child: Child,
-    _watch: mpsc::Sender<()>,
+    _watch: Watch,
 }
 
 impl Terminal {
@@ -210,7 +208,7 @@ impl Terminal {
         Self {
             user,
             lines,
-            _watch: watch(&child),
+            _watch: Watch::over(&child),
             child,
         }
     }
@@ -235,18 +233,6 @@ impl Terminal {
             seen += &line;
         }
     }
-}
-
-/// Kills the child, so that whoever reads its output hears the end, unless the sender is dropped in time.
-fn watch(child: &Child) -> mpsc::Sender<()> {
-    let (sender, receiver) = mpsc::channel();
-    let pid = child.id();
-    std::thread::spawn(move || {
-        if receiver.recv_timeout(Duration::from_secs(30)) == Err(mpsc::RecvTimeoutError::Timeout) {
-            kill_all(pid);
-        }
-    });
-    sender
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{compiled, ends_with, fake_library, has, run, stderr, worker};
+use crate::support::{compiled, ends_with, fake_library, has, output, run, stderr, worker};
 
 /// `aloof run --stats` of the worker on the stand-in library.
 fn work(arguments: &[&str]) -> Command {
@@ -147,7 +147,7 @@ fn a_main_process_without_statistics_is_told_with_the_reason_and_the_kernels_fig
     has(line(&text, "peak RSS"), &["MiB (from the kernel"]);
     assert_eq!(line(&text, "processes"), "1 seen, 0 with statistics");
 
-    let output = work(&["signal", "9"]).output().unwrap();
+    let output = output(&mut work(&["signal", "9"]));
     has(
         &stderr(&output),
         &[
@@ -182,7 +182,7 @@ fn children_are_shown_when_the_main_process_left_nothing() {
         .arg(fake_library())
         .args(["--", "sh", "-c", script, "sh"])
         .arg(worker());
-    let text = stderr(&command.output().unwrap());
+    let text = stderr(&output(&mut command));
     fits_one_screen(&text);
     has(&text, &["2 without it", "3 seen, 2 with statistics"]);
     assert!(!text.contains("must be an aloof"), "{text}");
@@ -255,10 +255,7 @@ fn text_of_the_program_cannot_drive_the_terminal() {
 fn nothing_stays_in_the_temporary_directory() {
     let directory = tempfile::tempdir().unwrap();
     for arguments in [["exit", "0"], ["_exit", "1"], ["signal", "15"]] {
-        let output = work(&arguments)
-            .env("TMPDIR", directory.path())
-            .output()
-            .unwrap();
+        let output = output(work(&arguments).env("TMPDIR", directory.path()));
         has(&stderr(&output), &["aloof: "]);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
     }

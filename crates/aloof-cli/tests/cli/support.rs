@@ -5,10 +5,12 @@ use std::ffi::OsStr;
 use std::fs::{self, Permissions};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
 
 /// Where `aloof` was built.
 pub const ALOOF: &str = env!("CARGO_BIN_EXE_aloof");
@@ -62,7 +64,7 @@ pub fn stderr(output: &Output) -> String {
 /// Runs a command that must end with this status; returns its output.
 #[track_caller]
 pub fn ends_with(command: &mut Command, status: i32) -> Output {
-    let output = command.output().unwrap();
+    let output = output(command);
     assert_eq!(
         output.status.code(),
         Some(status),
@@ -133,41 +135,77 @@ pub fn is_root() -> bool {
     unsafe { libc::geteuid() == 0 }
 }
 
-/// Fails the test instead of hanging when a child does not end; ends it then, with its process group if it leads one.
+/// What a child leaves at its end. A child that does not end is killed, and fails the test.
 #[track_caller]
-pub fn ended(mut child: Child) -> Output {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while child.try_wait().unwrap().is_none() {
-        if Instant::now() > deadline {
-            kill_all(child.id());
-            // Its output might be held open by others, so it is not read.
-            panic!("process {} did not end", child.id());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    child.wait_with_output().unwrap()
+pub fn ended(child: Child) -> Output {
+    let watch = Watch::over(&child);
+    let output = child.wait_with_output().unwrap();
+    assert!(
+        !watch.killed(),
+        "did not end in time:\n{}\n{}",
+        stdout(&output),
+        stderr(&output)
+    );
+    output
 }
 
-/// Kills a child that is not yet waited for, and the process group that it leads.
-pub fn kill_all(child: u32) {
-    let child = child as i32;
-    for target in [-child, child] {
-        // SAFETY: kill takes any numbers, and this one still belongs to the child.
-        unsafe { libc::kill(target, libc::SIGKILL) };
+/// Runs a command to its end, in a process group of its own.
+#[track_caller]
+pub fn output(command: &mut Command) -> Output {
+    ended(
+        command
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap(),
+    )
+}
+
+/// Kills a child, and the process group that it leads, if this is not dropped in time.
+pub struct Watch {
+    killed: Arc<AtomicBool>,
+    _dropped: mpsc::Sender<()>,
+}
+
+impl Watch {
+    pub fn over(child: &Child) -> Self {
+        let (sender, receiver) = mpsc::channel();
+        let killed = Arc::new(AtomicBool::new(false));
+        let (pid, tell) = (child.id() as i32, killed.clone());
+        std::thread::spawn(move || {
+            if receiver.recv_timeout(Duration::from_secs(30))
+                == Err(mpsc::RecvTimeoutError::Timeout)
+            {
+                tell.store(true, Ordering::SeqCst);
+                for target in [-pid, pid] {
+                    // SAFETY: kill takes any numbers; the child is not waited for while the sender lives.
+                    unsafe { libc::kill(target, libc::SIGKILL) };
+                }
+            }
+        });
+        Self {
+            killed,
+            _dropped: sender,
+        }
+    }
+
+    fn killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
     }
 }
 
 /// Runs a command with this input; a thread writes it, so that neither side waits for the other.
 pub fn fed(command: &mut Command, input: Vec<u8>) -> Output {
-    let mut child = command
+    command
+        .process_group(0)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let writer = std::thread::spawn(move || stdin.write_all(&input));
-    let output = child.wait_with_output().unwrap();
+    let output = ended(child);
     writer.join().unwrap().unwrap();
     output
 }
