@@ -97,12 +97,21 @@ fn case(name: impl Into<String>, fault: impl FnOnce() + 'static) -> Case {
     (name.into(), Box::new(fault))
 }
 
+/// A fault that is seen by the call itself: the process does not come to its end.
+fn at_once(name: impl Into<String>, fault: impl FnOnce() + 'static) -> Case {
+    case(name, || {
+        fault();
+        // SAFETY: _exit has no preconditions; nothing of the allocator runs after it.
+        unsafe { libc::_exit(0) };
+    })
+}
+
 /// The fault with a warm heap, and as the first call of the process.
 fn cold_and_warm(name: &str, fault: impl FnOnce() + Clone + 'static) -> [Case; 2] {
     let warm = fault.clone();
     [
-        case(format!("{name}, first call"), fault),
-        case(format!("{name}, later"), move || {
+        at_once(format!("{name}, first call"), fault),
+        at_once(format!("{name}, later"), move || {
             free(malloc(100));
             free(malloc(100_000));
             warm();
@@ -140,12 +149,12 @@ fn foreign() -> Vec<Case> {
             free(doomed(at))
         }));
     }
-    cases.push(case("realloc of a stack address", || {
+    cases.push(at_once("realloc of a stack address", || {
         let mut on_stack = [0u64; 16];
         // SAFETY: none: this is the fault.
         unsafe { raw::realloc(doomed(on_stack.as_mut_ptr().cast()), 1000) };
     }));
-    cases.push(case("usable size of a stack address", || {
+    cases.push(at_once("usable size of a stack address", || {
         let mut on_stack = [0u64; 16];
         // SAFETY: none: this is the fault.
         unsafe { raw::usable_size(doomed(on_stack.as_mut_ptr().cast())) };
@@ -158,28 +167,31 @@ fn interior() -> Vec<Case> {
     for size in LARGE {
         for offset in [1, 16, 4 * KIB, 64 * KIB, (size / 2) & !0xfff, size - 1] {
             if offset < size {
-                cases.push(case(format!("{offset} bytes into {size}"), move || {
+                cases.push(at_once(format!("{offset} bytes into {size}"), move || {
                     free(doomed(malloc(size).wrapping_add(offset)));
                 }));
             }
         }
-        cases.push(case(format!("behind a block of {size}"), move || {
+        cases.push(at_once(format!("behind a block of {size}"), move || {
             let block = malloc(size);
             // SAFETY: the block is live.
             let usable = unsafe { raw::usable_size(block) };
             free(doomed(block.wrapping_add(usable)));
         }));
-        cases.push(case(
+        cases.push(at_once(
             format!("16 bytes into {size}, by another thread"),
             move || {
                 let inside = Shared(doomed(malloc(size).wrapping_add(16)));
                 on_a_thread(move || inside.free());
             },
         ));
-        cases.push(case(format!("realloc 16 bytes into {size}"), move || {
-            // SAFETY: none: this is the fault.
-            unsafe { raw::realloc(doomed(malloc(size).wrapping_add(16)), 1000) };
-        }));
+        cases.push(at_once(
+            format!("realloc 16 bytes into {size}"),
+            move || {
+                // SAFETY: none: this is the fault.
+                unsafe { raw::realloc(doomed(malloc(size).wrapping_add(16)), 1000) };
+            },
+        ));
     }
     for size in SMALL {
         for offset in [1, size / 2] {
@@ -192,11 +204,24 @@ fn interior() -> Vec<Case> {
                 }));
             }
             let name = format!("{offset} bytes into a small {size}, by another thread");
-            cases.push(case(name, move || {
+            cases.push(at_once(name, move || {
                 let inside = Shared(doomed(malloc(size).wrapping_add(offset)));
                 on_a_thread(move || inside.free());
             }));
         }
+    }
+    for size in SMALL {
+        cases.push(at_once(format!("realloc into a small {size}"), move || {
+            // SAFETY: none: this is the fault.
+            unsafe { raw::realloc(doomed(malloc(size).wrapping_add(1)), 1000) };
+        }));
+        cases.push(at_once(
+            format!("usable size into a small {size}"),
+            move || {
+                // SAFETY: none: this is the fault.
+                unsafe { raw::usable_size(doomed(malloc(size).wrapping_add(size / 2))) };
+            },
+        ));
     }
     // 64 KiB hold 1365 blocks of 48 bytes, and 16 bytes more.
     let behind_the_last = || {
@@ -211,7 +236,7 @@ fn interior() -> Vec<Case> {
             },
         ));
     }
-    cases.push(case(
+    cases.push(at_once(
         "behind the last block of a pool, by another thread",
         move || {
             let behind = Shared(doomed(behind_the_last()));
@@ -224,35 +249,47 @@ fn interior() -> Vec<Case> {
 fn freed_large() -> Vec<Case> {
     let mut cases = Vec::new();
     for size in LARGE {
-        cases.push(case(format!("{size} twice"), move || {
+        cases.push(at_once(format!("{size} twice"), move || {
             let block = doomed(malloc(size));
             free(block);
             free(block);
         }));
-        cases.push(case(format!("{size} twice, another between"), move || {
-            let (block, other) = (doomed(malloc(size)), malloc(size));
-            free(block);
-            free(other);
-            free(block);
-        }));
-        cases.push(case(format!("{size} twice, purged between"), move || {
-            let block = doomed(malloc(size));
-            free(block);
-            raw::purge();
-            free(block);
-        }));
-        cases.push(case(format!("{size} again by another thread"), move || {
-            let block = Shared(doomed(malloc(size)));
-            block.free();
-            on_a_thread(move || block.free());
-        }));
-        cases.push(case(format!("{size} twice by another thread"), move || {
-            let (block, _other) = (Shared(doomed(malloc(size))), malloc(size));
-            on_a_thread(move || {
+        cases.push(at_once(
+            format!("{size} twice, another between"),
+            move || {
+                let (block, other) = (doomed(malloc(size)), malloc(size));
+                free(block);
+                free(other);
+                free(block);
+            },
+        ));
+        cases.push(at_once(
+            format!("{size} twice, purged between"),
+            move || {
+                let block = doomed(malloc(size));
+                free(block);
+                raw::purge();
+                free(block);
+            },
+        ));
+        cases.push(at_once(
+            format!("{size} again by another thread"),
+            move || {
+                let block = Shared(doomed(malloc(size)));
                 block.free();
-                block.free();
-            });
-        }));
+                on_a_thread(move || block.free());
+            },
+        ));
+        cases.push(at_once(
+            format!("{size} twice by another thread"),
+            move || {
+                let (block, _other) = (Shared(doomed(malloc(size))), malloc(size));
+                on_a_thread(move || {
+                    block.free();
+                    block.free();
+                });
+            },
+        ));
         cases.push(case(
             format!("{size} by another thread, then by its own"),
             move || {
@@ -266,7 +303,7 @@ fn freed_large() -> Vec<Case> {
                 others.into_iter().for_each(free);
             },
         ));
-        cases.push(case(
+        cases.push(at_once(
             format!("{size} of a thread that ended, twice"),
             move || {
                 let (give, take) = channel();
@@ -282,7 +319,7 @@ fn freed_large() -> Vec<Case> {
                 block.free();
             },
         ));
-        cases.push(case(format!("realloc of a freed {size}"), move || {
+        cases.push(at_once(format!("realloc of a freed {size}"), move || {
             let block = doomed(malloc(size));
             free(block);
             // SAFETY: none: this is the fault.
@@ -295,7 +332,7 @@ fn freed_large() -> Vec<Case> {
 fn freed_small() -> Vec<Case> {
     let mut cases = Vec::new();
     for size in SMALL {
-        cases.push(case(format!("small {size} twice"), move || {
+        cases.push(at_once(format!("small {size} twice"), move || {
             let block = doomed(malloc(size));
             free(block);
             free(block);
@@ -327,7 +364,7 @@ fn freed_small() -> Vec<Case> {
                 });
             }));
         }
-        cases.push(case(
+        cases.push(at_once(
             format!("small {size} twice by another thread"),
             move || {
                 let (block, other) = (Shared(doomed(malloc(size))), Shared(malloc(size)));
@@ -347,7 +384,7 @@ fn freed_small() -> Vec<Case> {
                 raw::purge();
             },
         ));
-        cases.push(case(
+        cases.push(at_once(
             format!("small {size} again when its pool is gone"),
             move || {
                 let blocks: Vec<_> = (0..5000).map(|_| malloc(size)).collect();

@@ -269,7 +269,7 @@ fn cases(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(cases(64))]
+    #![proptest_config(cases(160))]
 
     #[test]
     fn a_stream_of_operations_keeps_every_block_whole(ops in ops(600)) {
@@ -278,7 +278,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(cases(24))]
+    #![proptest_config(cases(60))]
 
     #[test]
     fn threads_that_exchange_blocks_keep_them_whole(streams in vec(ops(400), 2..5), with_map: bool) {

@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::thread;
 
 use aloof::raw;
@@ -124,6 +124,22 @@ fn large_blocks_are_served_reused_and_given_back() {
     });
 }
 
+#[test]
+fn warm_pieces_are_taken_before_cold_ones() {
+    child::isolated("warm_pieces_are_taken_before_cold_ones", || {
+        let piece = || Block::new(Request::of(8 * MIB), 1).expect("there is memory");
+        let (low, high) = (piece(), piece());
+        let (low_at, high_at) = (low.addr(), high.addr());
+        assert!(low_at < high_at);
+        low.free();
+        assert!(raw::purge());
+        high.free();
+        let (warm, cold) = (piece(), piece());
+        assert_eq!((warm.addr(), cold.addr()), (high_at, low_at));
+        free_all(vec![warm, cold]);
+    });
+}
+
 /// One generation of threads leaves blocks of all tiers; the next must get their memory.
 #[test]
 fn what_a_thread_leaves_is_adopted_by_the_next() {
@@ -157,6 +173,33 @@ fn what_a_thread_leaves_is_adopted_by_the_next() {
             "{before:?} {after:?}"
         );
         left.into_iter().for_each(free_all);
+    });
+}
+
+#[test]
+fn what_is_freed_of_an_orphan_is_had_by_its_adopter() {
+    child::isolated("what_is_freed_of_an_orphan_is_had_by_its_adopter", || {
+        const BLOCKS: usize = 4000;
+        for size in [48, 1000, 20 * KIB, 64 * KIB] {
+            let count = BLOCKS.min(16 * MIB / size);
+            let on_a_thread = |f: Box<dyn FnOnce() -> Vec<Block> + Send>| {
+                thread::spawn(f).join().expect("no assertion fails")
+            };
+            let left = on_a_thread(Box::new(move || all_live((0..count).map(|_| size))));
+            let places: HashSet<usize> = left.iter().map(Block::addr).collect();
+            // Some live on, so that none of it can go back whole.
+            let kept = on_a_thread(Box::new(move || {
+                let (kept, gone) = left.into_iter().partition(|b| b.addr() / size % 10 == 3);
+                free_all(gone);
+                kept
+            }));
+            let gone = count - kept.len();
+            let again = on_a_thread(Box::new(move || all_live((0..gone).map(|_| size))));
+            let reused = again.iter().filter(|b| places.contains(&b.addr())).count();
+            assert!(reused * 10 >= gone * 9, "{reused} of {gone} of {size}");
+            free_all(kept);
+            free_all(again);
+        }
     });
 }
 

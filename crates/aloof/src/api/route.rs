@@ -191,15 +191,11 @@ pub fn pointer(block: Option<Block>) -> *mut u8 {
     })
 }
 
-/// malloc when the magazine is empty: the slot, which also fills the magazine.
+/// malloc when the magazine is empty: the slot.
 #[cold]
 #[inline(never)]
 pub fn small_slow(front: &'static Front, class: SizeClass) -> *mut u8 {
-    // A front without a heap has only empty slots.
-    if front.slots[class.index()].is_empty() {
-        return refill_slow(class);
-    }
-    match Heap::of_front(front).fill(class) {
+    match front.slots[class.index()].take() {
         Some(small) => core::ptr::with_exposed_provenance_mut(small.addr),
         None => refill_slow(class),
     }

@@ -8,15 +8,15 @@
 //! alignment of `top`. A class without a magazine has its top at [`EMPTY_MAGAZINE`], which is both.
 
 use super::{Heap, MAGAZINES, Small};
-use crate::num::bits;
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_SLOTS, SizeClass};
 use crate::num::ids::*;
+use crate::num::{bits, series};
 use crate::os::message::fault;
-use crate::pool::{Fault, Pool};
+use crate::pool::{Fault, Pool, Word};
 use crate::sync::OwnedSize;
 
 /// A sentinel and an aligned end, for all classes of all heaps; never written.
-#[repr(align(1024))]
+#[repr(align(2048))]
 pub struct EmptyMagazine {
     _places: [OwnedSize; 2 * MAGAZINE_SLOTS],
 }
@@ -36,9 +36,12 @@ const _: () = assert!(align_of::<EmptyMagazine>() == MAGAZINE_BYTES);
 /// A full magazine keeps this share of its blocks, the newest.
 const KEEP_SHARE: usize = 3;
 
-/// Largest blocks that are moved ahead from slot to magazine: of larger ones the slot knows whether they are
-/// zero, which saves more than the move.
-const FILL_MAX: usize = 1 << 10;
+/// Largest blocks that go from pool to magazine a word at a time. Larger ones go through the slot, which knows
+/// whether they are zero: clearing them would cost more than the magazine saves.
+pub(super) const FILL_MAX: usize = 1 << 10;
+
+/// Words that go into a magazine at once.
+const FILL_WORDS: usize = 4;
 
 /// Tells the program of its fault and ends it.
 #[cold]
@@ -48,6 +51,13 @@ pub(super) fn block_fault(addr: usize, why: Fault) -> ! {
         Fault::DoubleFree => "double free: the block is free already",
     };
     fault("free", addr, what)
+}
+
+/// Blocks of one word that go back together.
+#[derive(Default)]
+struct Given {
+    word: usize,
+    mask: u64,
 }
 
 impl Heap {
@@ -102,36 +112,65 @@ impl Heap {
         bottom
     }
 
-    /// Moves half a magazine of blocks from the slot to the empty magazine, the lowest on top, and takes
-    /// one more. None if the slot is empty.
+    /// Takes words of a pool, until half a magazine has been moved, into the empty magazine, the lowest block on
+    /// top; then takes this block. None if the pool has nothing.
     #[inline(always)]
-    pub fn fill(&self, class: SizeClass) -> Option<Small> {
-        let slot = &self.front.slots[class.index()];
-        let first = slot.take()?;
-        let mut bits = slot.bits.get();
-        let n = bits.count_ones().min(u32::from(class.info().magazine) / 2) as usize;
-        if n == 0 || class.size() > FILL_MAX {
-            return Some(first);
+    pub(super) fn fill(&self, class: SizeClass, pool: &Pool) -> Option<Small> {
+        let half = u32::from(class.info().magazine) / 2;
+        let mut words = [Word::NONE; FILL_WORDS];
+        let (mut taken, mut blocks) = (0, 0);
+        while taken == 0 || taken < FILL_WORDS && blocks + 63 <= half {
+            let Some(word) = pool.take_word() else { break };
+            words[taken] = word;
+            taken += 1;
+            blocks += word.blocks;
         }
-        let bottom = self.new_magazine(class);
+        let words = &words[..taken];
+        let zeroed = words.first()?.zeroed;
         let size = class.size();
-        let mut at = n;
-        while at > 0 {
-            // A run of blocks that follow each other.
-            let low = bits.trailing_zeros();
-            let run = ((!(bits >> low)).trailing_zeros() as usize).min(at);
-            let mut addr = slot.base.get() + low as usize * size;
-            for _ in 0..run {
-                at -= 1;
-                // SAFETY: `at` < half the places of the magazine.
-                unsafe { bottom.wrapping_add(at).write(addr) };
-                addr += size;
+        let start = self.base() + pool.offset();
+        let bottom = self.new_magazine(class);
+        let mut top = bottom;
+        for word in words.iter().rev() {
+            let base = start + word.index as usize * 64 * size;
+            let mut bits = word.bits;
+            while bits != 0 {
+                // The highest run of blocks that follow each other.
+                let above = bits.leading_zeros();
+                let run = (!(bits << above)).leading_zeros();
+                let low = 64 - above - run;
+                // SAFETY: a magazine of this class has places for the words.
+                let places = unsafe { core::slice::from_raw_parts_mut(top, run as usize) };
+                series::write_down_to(places, base + low as usize * size, size);
+                top = top.wrapping_add(run as usize);
+                bits &= bits::low(low);
             }
-            bits &= !bits::run(low, run as u32);
         }
-        slot.bits.set(bits);
-        self.front.hot[class.index()].set(bottom.wrapping_add(n));
-        Some(first)
+        self.count_pool_blocks(class, i64::from(blocks));
+        let newest = top.wrapping_sub(1);
+        self.front.hot[class.index()].set(newest);
+        Some(Small {
+            // SAFETY: the block written last.
+            addr: unsafe { newest.read() },
+            zeroed,
+        })
+    }
+
+    /// The newest block of the class's magazine.
+    #[inline(always)]
+    pub(super) fn pop(&self, class: SizeClass) -> Option<Small> {
+        let hot = &self.front.hot[class.index()];
+        let newest = hot.get().wrapping_sub(1);
+        // SAFETY: below the top lies a block or the sentinel 0.
+        let addr = unsafe { newest.read() };
+        if addr == 0 {
+            return None;
+        }
+        hot.set(newest);
+        Some(Small {
+            addr,
+            zeroed: false,
+        })
     }
 
     fn check_newest(&self, top: *mut usize, addr: usize) {
@@ -148,7 +187,7 @@ impl Heap {
         let len = self.magazine_len(class);
         // SAFETY: `n` <= `len` entries from the bottom on are blocks; the rest moves down.
         unsafe {
-            self.give_blocks(core::slice::from_raw_parts(bottom, n));
+            self.give_blocks(class, core::slice::from_raw_parts(bottom, n));
             core::ptr::copy(bottom.wrapping_add(n), bottom, len - n);
         }
         hot.set(bottom.wrapping_add(len - n));
@@ -156,12 +195,12 @@ impl Heap {
     }
 
     /// Returns blocks to their pools. Neighbours in the list that share a pool, or a word, share the work.
-    fn give_blocks(&self, blocks: &[usize]) {
+    #[inline(always)]
+    fn give_blocks(&self, class: SizeClass, blocks: &[usize]) {
         let mut rest = blocks;
         while let Some(&addr) = rest.first() {
-            let offset = addr - self.base();
-            let (id, _) = Pool::of_chunk(ChunkId::at(offset));
-            let n = self.give_to_pool(id, Pool::of(id), rest);
+            let (id, _) = Pool::of_chunk(ChunkId::at(addr - self.base()));
+            let n = self.give_to_pool(class, id, Pool::of(id), rest);
             if n == 0 {
                 // Behind the last block of its pool.
                 block_fault(addr, Fault::Interior);
@@ -172,12 +211,12 @@ impl Heap {
     }
 
     /// Returns the first blocks, as far as they are of this pool; their number. Blocks that follow each other
-    /// need one division together: programs free in the order in which they allocate more often than not.
+    /// need one division together.
     #[inline(always)]
-    fn give_to_pool(&self, id: PoolId, pool: &Pool, blocks: &[usize]) -> usize {
-        let (start, info) = (self.base() + pool.offset(), pool.class().info());
+    fn give_to_pool(&self, class: SizeClass, id: PoolId, pool: &Pool, blocks: &[usize]) -> usize {
+        let (start, info) = (self.base() + pool.offset(), class.info());
         let (size, count) = (info.size as usize, usize::from(info.blocks));
-        let (mut word, mut mask) = (0, 0u64);
+        let mut given = Given::default();
         let mut n = 0;
         while n < blocks.len() {
             let addr = blocks[n];
@@ -189,38 +228,48 @@ impl Heap {
             if block * size != within {
                 block_fault(addr, Fault::Interior);
             }
-            if block / 64 != word {
-                self.give_word(id, pool, word, mask);
-                (word, mask) = (block / 64, 0);
+            // Blocks that follow each other, up or down.
+            let step = blocks.get(n + 1).map_or(0, |next| next.wrapping_sub(addr));
+            let (low, run) = if step == size {
+                (block, series::len(&blocks[n..], count - block, step))
+            } else if step == size.wrapping_neg() {
+                let run = series::len(&blocks[n..], block + 1, step);
+                (block + 1 - run, run)
+            } else {
+                (block, 1)
+            };
+            let (mut at, end) = (low, low + run);
+            while at < end {
+                let (word, bit) = (at / 64, at % 64);
+                if word != given.word {
+                    self.give_word(class, id, pool, &given);
+                    given = Given { word, mask: 0 };
+                }
+                let part = (64 - bit).min(end - at);
+                let mask = bits::run(bit as u32, part as u32);
+                if given.mask & mask != 0 {
+                    let twice = (given.mask & mask).trailing_zeros() as usize;
+                    block_fault(start + (word * 64 + twice) * size, Fault::DoubleFree);
+                }
+                given.mask |= mask;
+                at += part;
             }
-            let bit = block % 64;
-            let limit = (64 - bit).min(count - block).min(blocks.len() - n);
-            let mut run = 1;
-            while run < limit && blocks[n + run] == addr + run * size {
-                run += 1;
-            }
-            let run_mask = bits::run(bit as u32, run as u32);
-            if mask & run_mask != 0 {
-                let twice = (mask & run_mask).trailing_zeros() as usize - bit;
-                block_fault(addr + twice * size, Fault::DoubleFree);
-            }
-            mask |= run_mask;
             n += run;
         }
-        self.give_word(id, pool, word, mask);
+        self.give_word(class, id, pool, &given);
+        pool.count_given(n as u32);
         n
     }
 
-    /// Returns blocks of one word to their pool.
+    /// Returns blocks of one word to their pool, which counts them later.
     #[inline(always)]
-    fn give_word(&self, id: PoolId, pool: &Pool, word: usize, mask: u64) {
+    fn give_word(&self, class: SizeClass, id: PoolId, pool: &Pool, given: &Given) {
+        let (word, mask) = (given.word as u32, given.mask);
         if mask == 0 {
             return;
         }
-        if self.slot_has(pool.class(), id, word as u32, mask)
-            || pool.give(word as u32, mask).is_err()
-        {
-            self.double_free(id, pool, word as u32, mask);
+        if self.slot_has(class, id, word, mask) || pool.give_uncounted(word, mask).is_err() {
+            self.double_free(id, pool, word, mask);
         }
     }
 

@@ -78,12 +78,6 @@ impl Slot {
         }
     }
 
-    /// Whether no block is left.
-    #[inline(always)]
-    pub fn is_empty(&self) -> bool {
-        self.bits.get() == 0
-    }
-
     /// The lowest block left.
     #[inline(always)]
     pub fn take(&self) -> Option<Small> {

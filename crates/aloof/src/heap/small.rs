@@ -1,6 +1,6 @@
 //! Small blocks: the slot cache and the pools behind it.
 
-use super::magazine::block_fault;
+use super::magazine::{FILL_MAX, block_fault};
 use super::tally::Tier;
 use super::{Bin, Heap, Small};
 use crate::arena;
@@ -13,15 +13,16 @@ use crate::sub::SubRegion;
 use crate::sync::{Ordering, Owned32};
 
 impl Heap {
-    /// The next block of the class's slot, refilled if it is used up. None if the OS refuses.
+    /// The next block of the class's magazine or slot, refilled if both are used up. None if the OS refuses.
     #[inline]
     pub fn take_small(&self, class: SizeClass) -> Option<Small> {
-        self.front.slots[class.index()]
-            .take()
+        self.pop(class)
+            .or_else(|| self.front.slots[class.index()].take())
             .or_else(|| self.refill(class))
     }
 
-    /// Loads the slot with another word: of a pool with freed blocks, else one with fresh blocks, else a new one.
+    /// Loads the empty magazine, or for large blocks the slot, with another word: of a pool with freed blocks, else
+    /// one with fresh blocks, else a new one; and takes the first block.
     #[cold]
     #[inline(never)]
     pub fn refill(&self, class: SizeClass) -> Option<Small> {
@@ -36,22 +37,23 @@ impl Heap {
         }
         let pool = Pool::of(id);
         // A listed pool has a word to give.
+        if class.size() <= FILL_MAX {
+            let first = self.fill(class, pool);
+            self.restock(id);
+            return first;
+        }
         let word = pool.take_word()?;
+        self.restock(id);
+        self.count_pool_blocks(class, i64::from(word.blocks));
+        let base = self.base() + pool.offset() + word.index as usize * 64 * class.size();
         let slot = &self.front.slots[class.index()];
         slot.size.set(class.size() as u32);
         slot.pool.set(id.0);
         slot.word.set(word.index as u8);
         slot.zeroed.set(word.zeroed.into());
-        slot.base
-            .set(self.base() + pool.offset() + word.index as usize * 64 * class.size());
+        slot.base.set(base);
         slot.bits.set(word.bits);
-        self.restock(id);
-        self.count_pool_blocks(class, i64::from(word.bits.count_ones()));
-        if self.front.hot[class.index()].get() == self.magazine_bottom(class) {
-            self.fill(class)
-        } else {
-            slot.take()
-        }
+        slot.take()
     }
 
     /// Counts pool blocks as out (positive) or back.

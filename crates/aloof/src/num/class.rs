@@ -47,8 +47,8 @@ impl ClassInfo {
     }
 }
 
-/// Pointers of a magazine's buffer: 127 blocks and the sentinel.
-pub const MAGAZINE_SLOTS: usize = 128;
+/// Pointers of a magazine's buffer: 255 blocks and the sentinel.
+pub const MAGAZINE_SLOTS: usize = 256;
 /// Bytes of a magazine's buffer, and its alignment: a magazine is full when its top is aligned to it.
 pub const MAGAZINE_BYTES: usize = MAGAZINE_SLOTS * 8;
 /// Bytes a magazine keeps at most (but two blocks at least).

@@ -54,8 +54,8 @@ pub const POOL_WORDS: usize = 64;
 /// Blocks of a pool at most.
 pub const POOL_BLOCKS: usize = WORD_BLOCKS * POOL_WORDS;
 
-/// Threads alive at the same time at most (heap ids fit 20 bits; 0 and the last are reserved).
-pub const HEAPS: usize = 1 << 20;
+/// Threads alive at the same time at most (heap ids fit 20 bits; 0 and 1 are reserved).
+pub const HEAPS: usize = 1 << 19;
 
 const _: () = assert!(REGIONS == 8176);
 const _: () = assert!(REGION_SHIFT == 28);

@@ -72,8 +72,20 @@ pub struct Word {
     pub index: u32,
     /// The blocks.
     pub bits: u64,
+    /// How many they are.
+    pub blocks: u32,
     /// Whether they read as zeros.
     pub zeroed: bool,
+}
+
+impl Word {
+    /// No blocks.
+    pub const NONE: Word = Word {
+        index: 0,
+        bits: 0,
+        blocks: 0,
+        zeroed: false,
+    };
 }
 
 impl Pool {
@@ -219,24 +231,26 @@ impl Pool {
             Word {
                 index,
                 bits,
+                blocks: bits.count_ones(),
                 zeroed: false,
             }
         } else {
-            let fresh = self.fresh.get();
-            if fresh == self.info().words {
+            let (fresh, info) = (self.fresh.get(), self.info());
+            if fresh == info.words {
                 return None;
             }
             // In this order: the child of a fork counts the words below `fresh`.
             self.word(u32::from(fresh)).set(0);
             self.fresh.set(fresh + 1);
-            let left = u32::from(self.info().blocks) - u32::from(fresh) * 64;
+            let blocks = (u32::from(info.blocks) - u32::from(fresh) * 64).min(64);
             Word {
                 index: fresh.into(),
-                bits: bits::low(left.min(64)),
+                bits: bits::low(blocks),
+                blocks,
                 zeroed: self.zeroed.get() != 0,
             }
         };
-        self.free.set(self.free.get() - word.bits.count_ones());
+        self.free.set(self.free.get() - word.blocks);
         Some(word)
     }
 
@@ -256,6 +270,15 @@ impl Pool {
     /// and blocks that are free are refused.
     #[inline(always)]
     pub fn give(&self, w: u32, mask: u64) -> Result<(), Fault> {
+        self.give_uncounted(w, mask)?;
+        self.free.add(mask.count_ones());
+        Ok(())
+    }
+
+    /// The same by a caller who counts the blocks of several words, and then gives their number to
+    /// [`Pool::count_given`].
+    #[inline(always)]
+    pub fn give_uncounted(&self, w: u32, mask: u64) -> Result<(), Fault> {
         if w >= u32::from(self.fresh.get()) {
             return Err(Fault::DoubleFree);
         }
@@ -265,8 +288,13 @@ impl Pool {
         }
         self.word(w).set(bits | mask);
         self.summary.set(self.summary.get() | 1 << w);
-        self.free.add(mask.count_ones());
         Ok(())
+    }
+
+    /// See [`Pool::give_uncounted`].
+    #[inline(always)]
+    pub fn count_given(&self, blocks: u32) {
+        self.free.add(blocks);
     }
 
     /// Blocks of a word that are free and in the pool.

@@ -30,7 +30,7 @@ pub const POOL_REMOTE: usize = SUBS + UNITS_MAX * UNIT_BYTES;
 /// Distance of the pool descriptors.
 pub const POOL_OWN: usize = POOL_REMOTE + UNITS_MAX * UNIT_BYTES;
 /// Bytes of a heap record.
-pub const HEAP_BYTES: usize = 128 << 10;
+pub const HEAP_BYTES: usize = 192 << 10;
 /// Distance of the heap records.
 pub const HEAPS_AT: usize = POOL_OWN + HEAPS * HEAP_BYTES;
 /// Bytes below the base.
