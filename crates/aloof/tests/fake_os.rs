@@ -358,6 +358,26 @@ fn what_is_refused_is_not_lost() {
     });
 }
 
+#[test]
+fn where_pages_do_not_move_bytes_do() {
+    child::isolated("where_pages_do_not_move_bytes_do", || {
+        for size in [MIB, 3 * MIB + 1] {
+            let blocks = [(); 2].map(|()| Block::new(Request::of(size), 1).expect("memory"));
+            // A place for it that needs no call.
+            Block::new(Request::of(2 * size), 1).expect("memory").free();
+            for mut block in blocks {
+                let calls = fake::calls();
+                fake::refuse(0, u64::MAX >> 1);
+                let grown = block.resize(2 * size);
+                fake::relent();
+                assert!(grown && block.is_intact(), "{size}");
+                println!("{} calls refused", fake::calls() - calls);
+                block.free();
+            }
+        }
+    });
+}
+
 /// Maps a range that nothing is mapped in, as another library might; None if the kernel says no.
 fn map_foreign(at: usize, len: usize) -> Option<*mut u8> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;

@@ -80,6 +80,21 @@ pub unsafe fn free(block: *mut u8) {
     hot.set(top.wrapping_add(1));
 }
 
+/// The class of the pool of this thread's heap that holds the address, if one does.
+#[inline(always)]
+pub fn own_class(addr: usize) -> Option<SizeClass> {
+    let front = front();
+    // SAFETY: as in `free`.
+    let class = unsafe {
+        let chunk = addr.wrapping_sub(front.base.get()) >> CHUNK_SHIFT;
+        if chunk >= CHUNKS {
+            return None;
+        }
+        (*front.tags.get().wrapping_add(chunk)).load(Ordering::Relaxed) ^ front.tag.get()
+    };
+    ((class as usize) < CLASSES).then_some(SizeClass(class as u8))
+}
+
 /// free of a small block whose class is known. The tag is read all the same: it tells the owner, and a
 /// block of another class is left to the slow path.
 ///

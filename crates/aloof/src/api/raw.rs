@@ -141,8 +141,35 @@ pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
         // SAFETY: no preconditions.
         return unsafe { malloc(size) };
     }
+    let addr = block.expose_provenance();
+    if let Some(class) = fast::own_class(addr)
+        && size <= SMALL_MAX
+    {
+        resize::check_start(addr, class);
+        if resize::fits(class.size(), size) {
+            return block;
+        }
+        // SAFETY: the caller's promise; the class's size is what the block holds.
+        return unsafe { copy(block, class.size(), size, MIN_ALIGN) };
+    }
     // SAFETY: the caller's promise.
     unsafe { realloc_aligned(block, size, MIN_ALIGN) }
+}
+
+/// Moves the content of a block of `have` bytes to a new one, and frees it; null if that is refused.
+///
+/// # Safety
+/// As for [`realloc_aligned`].
+unsafe fn copy(block: *mut u8, have: usize, size: usize, align: usize) -> *mut u8 {
+    // SAFETY: both blocks have the bytes copied, and do not overlap as both are live.
+    unsafe {
+        let new = malloc_aligned(size, align);
+        if !new.is_null() {
+            ptr::copy_nonoverlapping(block, new, have.min(size));
+            free(block);
+        }
+        new
+    }
 }
 
 /// [`realloc`] of a block that was aligned to `align` and stays so; `block` is not null.
@@ -156,15 +183,12 @@ pub unsafe fn realloc_aligned(block: *mut u8, size: usize, align: usize) -> *mut
     if resize::in_place(addr, have, size) {
         return block;
     }
-    // SAFETY: both blocks have the bytes copied, and do not overlap as both are live.
-    unsafe {
-        let new = malloc_aligned(size, align);
-        if !new.is_null() {
-            ptr::copy_nonoverlapping(block, new, have.min(size));
-            free(block);
-        }
-        new
+    if have.min(size) > SMALL_MAX {
+        // SAFETY: the caller's promise.
+        return unsafe { resize::relocate(addr, have, size, align) };
     }
+    // SAFETY: the caller's promise.
+    unsafe { copy(block, have, size, align) }
 }
 
 /// Bytes that may be used of the block, at least those asked for.

@@ -1,16 +1,18 @@
 //! realloc: in place where the block has room or its neighbours give it, else by copying.
 
+use super::route;
 use crate::direct;
 use crate::heap::{Place, locate};
 use crate::num::class::SizeClass;
-use crate::num::ids::SubRegionId;
+use crate::num::ids::{ChunkId, SubRegionId};
 use crate::num::size::*;
 use crate::os::message::fault;
+use crate::os::{Os, System};
 use crate::pool::Pool;
 use crate::run;
 use crate::space;
 use crate::sub::SubRegion;
-use crate::thread::current;
+use crate::thread::{current, options, with_heap};
 
 /// Bytes of the block at `addr`; ends the process if there is none.
 pub fn usable(operation: &str, addr: usize) -> usize {
@@ -32,25 +34,112 @@ pub fn usable(operation: &str, addr: usize) -> usize {
     }
 }
 
+/// Ends the process unless a block of an own pool's starts at `addr`.
+#[inline]
+pub fn check_start(addr: usize, class: SizeClass) {
+    let offset = addr - space::base();
+    let (id, _) = Pool::of_chunk(ChunkId::at(offset));
+    let pool = Pool::of(id);
+    debug_assert_eq!(pool.class(), class);
+    if pool.block_at(offset).is_err() {
+        fault("realloc", addr, "not the start of a block");
+    }
+}
+
 /// Whether a block of `have` bytes may serve `size`: without wasting more than half, or because a new block
 /// would be no smaller.
-fn fits(have: usize, size: usize) -> bool {
+#[inline]
+pub fn fits(have: usize, size: usize) -> bool {
     size <= have && (size >= have / 2 || (have <= SMALL_MAX && SizeClass::of(size).size() == have))
 }
 
 /// Makes the block at `addr` hold `size` bytes where it is; false if it cannot. `have` is what it holds.
 pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
-    if have > SMALL_MAX
-        && let Ok(Place::Run(id, at)) = locate(addr)
-        && let Some(heap) = current()
-        && SubRegion::of(id).owner() == heap.id()
-        && size > SMALL_MAX
-        && stays(id, size)
-    {
-        return heap.resize_run_block(id, at, size).is_some();
+    if have <= SMALL_MAX || size <= SMALL_MAX {
+        return fits(have, size);
     }
-    fits(have, size)
+    let Some(heap) = current() else {
+        return fits(have, size);
+    };
+    let me = heap.id();
+    let resized = match locate(addr) {
+        Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me && stays(id, size) => {
+            heap.resize_run_block(id, at, size)
+        }
+        Ok(Place::Chunk(id, at, _)) if SubRegion::of(id).owner() == me && size > have => {
+            heap.resize_chunk_block(id, at, size)
+        }
+        _ if fits(have, size) => Some(have),
+        _ => None,
+    };
+    if let Some(bytes) = resized
+        && bytes > have
+    {
+        grown(addr, have, bytes);
+    }
+    resized.is_some()
 }
+
+/// Moves the content of a large block to a new one, and frees it; null if that is refused. Pages move rather than bytes
+/// where the new block has none yet, so that nothing is there twice and nothing is faulted in anew.
+///
+/// # Safety
+/// `addr` is a live block of `have` bytes, not used by others meanwhile.
+pub unsafe fn relocate(addr: usize, have: usize, size: usize, align: usize) -> *mut u8 {
+    let Some(new) = route::allocate(size, align) else {
+        return core::ptr::null_mut();
+    };
+    let len = have.min(size);
+    let page = System::page_size();
+    let pages = len & !(page - 1);
+    let whole = len >= MOVE_MIN && new.zeroed && (addr | new.addr).is_multiple_of(page);
+    // SAFETY: both blocks are ours, live, and hold `len` bytes.
+    let moved = if whole && unsafe { System::move_pages(addr, new.addr, pages) } {
+        pages
+    } else {
+        0
+    };
+    let to = route::pointer(Some(new));
+    // SAFETY: as above; the rest was not moved.
+    unsafe {
+        core::ptr::copy_nonoverlapping(
+            core::ptr::with_exposed_provenance::<u8>(addr + moved),
+            to.add(moved),
+            len - moved,
+        );
+    }
+    if size > have {
+        grown(new.addr, len, new.bytes);
+    }
+    with_heap(|heap| {
+        if moved == have {
+            heap.free_emptied(addr);
+        } else {
+            heap.free(addr);
+        }
+    });
+    to
+}
+
+/// A large block grew from `before` to `bytes`: what is grown is filled, so from some size on the new part gets huge
+/// pages, the one in which it ends among them.
+fn grown(addr: usize, before: usize, bytes: usize) {
+    let from = align_up(addr + before, HUGE_PAGE);
+    let to = align_up(addr + bytes, HUGE_PAGE);
+    let ours = SubRegion::at(addr.wrapping_sub(space::base())).is_some();
+    if bytes >= HUGE_FROM && from < to && ours && options().is_some_and(|o| o.huge_pages) {
+        // SAFETY: the range is the block's and, behind its end, its sub-region's, which holds whole huge pages;
+        // the advice changes no content.
+        unsafe { System::prefer_huge_pages(from, to - from) };
+    }
+}
+
+/// Blocks of at least so many bytes move by pages: a call of the system costs as much as copying less.
+const MOVE_MIN: usize = 256 << 10;
+/// Bytes of a huge page.
+const HUGE_PAGE: usize = 2 << 20;
+/// Blocks that grow to this get huge pages: the unused part of the last is an eighth at most.
+const HUGE_FROM: usize = 16 << 20;
 
 /// Whether a run of this size still belongs in its partition: a much shrunk one moves to a smaller.
 fn stays(id: SubRegionId, size: usize) -> bool {

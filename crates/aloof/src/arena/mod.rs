@@ -92,6 +92,37 @@ pub fn give(sub: &SubRegion, mask: u64) {
     sub.free.set(sub.free.get() | mask);
 }
 
+/// Makes the block of chunk `at` `n` chunks long where it is; false if the next are not free.
+pub fn resize(sub: &SubRegion, at: u32, n: u32) -> bool {
+    let Some(have) = block_chunks(sub, at) else {
+        return false;
+    };
+    let free = sub.free.get();
+    if n > have {
+        let more = match at + n <= FANOUT as u32 {
+            true => bits::run(at + have, n - have),
+            false => return false,
+        };
+        if free & more != more {
+            return false;
+        }
+        sub.free.set(free & !more);
+        sub.touched.set(sub.touched.get() | more);
+        sub.joined
+            .set(sub.joined.get() | (more | more >> 1) & !(1 << (at + n - 1)));
+    } else if n < have {
+        let less = bits::run(at + n, have - n);
+        sub.joined.set(sub.joined.get() & !(less | less >> 1));
+        sub.free.set(free | less);
+    }
+    true
+}
+
+/// Notes that free chunks have no pages, and read as zeros when they get some.
+pub fn untouch(sub: &SubRegion, mask: u64) {
+    sub.touched.set(sub.touched.get() & !mask);
+}
+
 /// Marks a block that starts at chunk `at`.
 pub fn start_block(sub: &SubRegion, at: u32) {
     sub.set_starts_word(0, sub.starts_word(0) | 1 << at);

@@ -44,12 +44,16 @@ pub fn bytes(id: SubRegionId, sub: &SubRegion) -> usize {
     (sub.joined.get() as usize) << id.partition().subregion_shift()
 }
 
-/// Frees a direct block; its bytes, or none if another thread was faster.
-pub fn give(id: SubRegionId, sub: &SubRegion) -> Option<usize> {
+/// Frees a direct block; its bytes, or none if another thread was faster. `emptied`: its pages were moved away.
+pub fn give(id: SubRegionId, sub: &SubRegion, emptied: bool) -> Option<usize> {
     let n = sub.joined.get() as u32;
     let bytes = bytes(id, sub);
     sub.end_direct().then(|| {
-        partition::release(id, n);
+        if emptied {
+            partition::release_cold(id, n);
+        } else {
+            partition::release(id, n);
+        }
         bytes
     })
 }

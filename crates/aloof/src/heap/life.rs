@@ -110,6 +110,16 @@ impl Heap {
 
     /// Frees any block: the way of all frees that the hot path does not serve.
     pub fn free(&self, addr: usize) {
+        self.free_place(addr, false);
+    }
+
+    /// Frees a large block whose pages were moved away.
+    pub fn free_emptied(&self, addr: usize) {
+        self.free_place(addr, true);
+    }
+
+    #[inline(always)]
+    fn free_place(&self, addr: usize, emptied: bool) {
         let me = self.id();
         match locate(addr) {
             Err(why) => fault("free", addr, why),
@@ -118,16 +128,21 @@ impl Heap {
             }
             Ok(Place::Pool(_, tag)) => self.send(addr - self.base(), SizeClass(tag as u8)),
             Ok(Place::Chunk(id, at, n)) if SubRegion::of(id).owner() == me => {
+                if emptied {
+                    arena::untouch(SubRegion::of(id), crate::num::bits::run(at, n));
+                }
                 self.give_chunk_block(id, at, n)
             }
             Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
             Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => {
-                self.give_run_block(id, at)
+                self.give_run_block(id, at, emptied)
             }
             Ok(Place::Run(id, at)) => self.post_run_block(id, at, addr),
-            Ok(Place::Direct(id)) => {
-                free_shared(addr, Tier::Direct, direct::give(id, SubRegion::of(id)))
-            }
+            Ok(Place::Direct(id)) => free_shared(
+                addr,
+                Tier::Direct,
+                direct::give(id, SubRegion::of(id), emptied),
+            ),
             Ok(Place::Huge(_)) => free_shared(addr, Tier::Huge, huge::give(addr)),
         }
     }
@@ -238,7 +253,7 @@ impl Heap {
             }
             return;
         }
-        self.arenas[id.partition().0 as usize].insert(id, arena::longest(sub));
+        self.shelf(id, sub).insert(id, arena::longest(sub));
         if arena::is_empty(sub) {
             self.close_spare(id, sub, FANOUT as u32);
             return;
@@ -258,7 +273,7 @@ impl Heap {
 /// Releases a sub-region that is on no shelf, or leaves it to whoever adopts it.
 fn give_up(id: SubRegionId, sub: &SubRegion, empty: bool) {
     if empty && sub.remote.is_quiet(sub.collected.get()) {
-        close(id, sub);
+        close(id, sub, partition::release);
         return;
     }
     sub.set_owner(HeapId::NONE);

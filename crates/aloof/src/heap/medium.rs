@@ -10,12 +10,28 @@ use crate::num::size::*;
 use crate::partition;
 use crate::run;
 use crate::space;
-use crate::sub::{Kind, SubRegion};
+use crate::sub::{Kind, Shelf, SubRegion};
 
 /// Sub-regions of a level that may or may not fit: looked at before a new one is opened.
 const TRIES: usize = 4;
 /// Abandoned sub-regions adopted for one request before a new one is opened.
 const ADOPTIONS: usize = 4;
+
+/// Shelf of the dense arenas.
+const DENSE: usize = PARTITIONS;
+/// Arenas of partition 0 that a heap has before it opens dense ones.
+const DENSE_FROM: usize = 8;
+
+/// What chunks are wanted for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Use {
+    /// A pool of blocks of at most two pages: all of its pages will be touched.
+    SmallPool,
+    /// A pool of larger blocks.
+    LargePool,
+    /// A block, naturally aligned.
+    Block,
+}
 
 impl Heap {
     /// Takes `n` chunks of an own, an adopted or a new arena. `Some((_, None))` if `enough` says, after an
@@ -24,16 +40,29 @@ impl Heap {
         &self,
         p: PartitionId,
         n: u32,
-        aligned: bool,
+        use_of: Use,
         enough: impl Fn() -> bool,
     ) -> Option<(SubRegionId, Option<Chunks>)> {
-        let shelf = &self.arenas[p.0 as usize];
-        let own = |pick| {
+        let (plain, dense) = (&self.arenas[p.0 as usize], &self.arenas[DENSE]);
+        let from = |shelf: &Shelf, pick| {
             shelf.candidates(n, TRIES).find_map(|id| {
                 let sub = SubRegion::of(id);
-                let chunks = arena::take(sub, n, aligned, pick)?;
+                let chunks = arena::take(sub, n, use_of == Use::Block, pick)?;
                 shelf.update(id, arena::longest(sub));
                 Some((id, Some(chunks)))
+            })
+        };
+        // What was touched in a dense arena may serve anybody; what was not, small pools only.
+        let own = |pick| {
+            if use_of == Use::SmallPool {
+                return from(dense, pick).or_else(|| from(plain, pick));
+            }
+            from(plain, pick).or_else(|| {
+                if p.0 == 0 && pick == Pick::Used {
+                    from(dense, pick)
+                } else {
+                    None
+                }
             })
         };
         if let Some(found) = own(Pick::Used) {
@@ -58,20 +87,33 @@ impl Heap {
             return Some(found);
         }
         let Some(piece) = partition::acquire(p, 1) else {
-            return own(Pick::Any);
+            return own(Pick::Any).or_else(|| from(dense, Pick::Any).filter(|_| p.0 == 0));
         };
         arena::open(piece.first, self.id(), piece.zeroed);
         partition::activate(piece.first);
-        shelf.insert(piece.first, FANOUT as u32);
+        let sub = SubRegion::of(piece.first);
+        if use_of == Use::SmallPool && piece.zeroed && self.wants_dense() {
+            sub.dense.set(1);
+            partition::prefer_huge_pages(piece.first);
+        }
+        self.shelf(piece.first, sub)
+            .insert(piece.first, FANOUT as u32);
         own(Pick::Any)
+    }
+
+    /// Whether the next arena for small pools is a dense one: from [`DENSE_FROM`] arenas on the unused part of a huge
+    /// page is a small share of the heap, and a page fault less for every 4 KiB a large gain.
+    fn wants_dense(&self) -> bool {
+        let [plain, dense] = [0, DENSE].map(|i| &self.arenas[i]);
+        (dense.any().is_some() || plain.has(DENSE_FROM))
+            && crate::thread::options().is_some_and(|o| o.huge_pages)
     }
 
     /// Gives chunks of an own arena back, and the arena if it is empty and not the last.
     pub(super) fn give_chunks(&self, id: SubRegionId, mask: u64) {
         let sub = SubRegion::of(id);
         arena::give(sub, mask);
-        let shelf = &self.arenas[id.partition().0 as usize];
-        shelf.update(id, arena::longest(sub));
+        self.shelf(id, sub).update(id, arena::longest(sub));
         if arena::is_empty(sub) {
             self.close_spare(id, sub, FANOUT as u32);
         }
@@ -82,42 +124,50 @@ impl Heap {
     /// the free run of an empty one.
     pub(super) fn close_spare(&self, id: SubRegionId, sub: &SubRegion, whole: u32) {
         if id.partition().0 != 0 {
-            self.close_if_quiet(id, sub);
+            self.close_if_quiet(id, sub, partition::release);
             return;
         }
         let Some(other) = self.shelf(id, sub).another_empty(whole, id) else {
             return;
         };
         let (low, high) = if id < other { (id, other) } else { (other, id) };
-        let _ = self.close_if_quiet(high, SubRegion::of(high))
-            || self.close_if_quiet(low, SubRegion::of(low));
+        let _ = self.close_if_quiet(high, SubRegion::of(high), partition::release)
+            || self.close_if_quiet(low, SubRegion::of(low), partition::release);
     }
 
     /// Closes all empty sub-regions.
     pub(super) fn close_spares(&self) {
-        for (shelves, whole) in [(&self.arenas, FANOUT as u32), (&self.runs, UNITS as u32)] {
+        let shelves: [(&[Shelf], usize); 2] = [(&self.arenas, FANOUT), (&self.runs, UNITS)];
+        for (shelves, whole) in shelves.map(|(shelves, whole)| (shelves, whole as u32)) {
             for shelf in shelves {
                 shelf.each_of_run(whole, |id| {
-                    self.close_if_quiet(id, SubRegion::of(id));
+                    self.close_if_quiet(id, SubRegion::of(id), partition::release);
                 });
             }
         }
     }
 
     /// Gives an empty sub-region back to its partition unless a freer is still at it.
-    fn close_if_quiet(&self, id: SubRegionId, sub: &SubRegion) -> bool {
+    fn close_if_quiet(
+        &self,
+        id: SubRegionId,
+        sub: &SubRegion,
+        release: fn(SubRegionId, u32),
+    ) -> bool {
         let quiet = sub.remote.is_quiet(sub.collected.get());
         if quiet {
             self.shelf(id, sub).remove(id);
-            close(id, sub);
+            close(id, sub, release);
         }
         quiet
     }
 
-    pub(super) fn shelf(&self, id: SubRegionId, sub: &SubRegion) -> &crate::sub::Shelf {
+    pub(super) fn shelf(&self, id: SubRegionId, sub: &SubRegion) -> &Shelf {
         let p = id.partition().0 as usize;
         if sub.kind() == Kind::Runs {
             &self.runs[p]
+        } else if sub.dense.get() != 0 {
+            &self.arenas[DENSE]
         } else {
             &self.arenas[p]
         }
@@ -126,7 +176,7 @@ impl Heap {
     /// A block of `n` chunks of partition `p`, naturally aligned.
     pub fn take_chunk_block(&self, p: PartitionId, n: u32) -> Option<Block> {
         self.read_mail();
-        let (id, chunks) = self.take_chunks(p, n, true, || false)?;
+        let (id, chunks) = self.take_chunks(p, n, Use::Block, || false)?;
         let chunks = chunks?;
         arena::start_block(SubRegion::of(id), chunks.at);
         let bytes = (n as usize) << p.chunk_shift();
@@ -189,14 +239,19 @@ impl Heap {
     }
 
     /// Frees a run block of an own sub-region.
-    pub(super) fn give_run_block(&self, id: SubRegionId, at: u32) {
+    /// `emptied`: its pages were moved away.
+    pub(super) fn give_run_block(&self, id: SubRegionId, at: u32, emptied: bool) {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = run::give(sub, at);
         self.count(Tier::Run, -1, -(i64::from(n) << p.unit_shift()));
         let shelf = &self.runs[p.0 as usize];
         shelf.update(id, run::longest(sub));
         if run::is_empty(sub) {
-            self.close_spare(id, sub, UNITS as u32);
+            if emptied && p.0 != 0 {
+                self.close_if_quiet(id, sub, partition::release_cold);
+            } else {
+                self.close_spare(id, sub, UNITS as u32);
+            }
         }
     }
 
@@ -216,12 +271,29 @@ impl Heap {
         self.runs[p.0 as usize].update(id, run::longest(sub));
         Some(n << p.unit_shift())
     }
+
+    /// Makes an own chunk block `size` bytes long where it is, if the chunks behind it allow; its new bytes.
+    pub fn resize_chunk_block(&self, id: SubRegionId, at: u32, size: usize) -> Option<usize> {
+        let (p, sub) = (id.partition(), SubRegion::of(id));
+        let n = size.div_ceil(1 << p.chunk_shift());
+        let before = arena::block_chunks(sub, at)?;
+        if n > FANOUT || !arena::resize(sub, at, n as u32) {
+            return None;
+        }
+        self.count(
+            Tier::Chunk,
+            0,
+            (n as i64 - i64::from(before)) << p.chunk_shift(),
+        );
+        self.shelf(id, sub).update(id, arena::longest(sub));
+        Some(n << p.chunk_shift())
+    }
 }
 
 /// Gives an empty, quiet sub-region that is on no shelf back to its partition.
-pub(super) fn close(id: SubRegionId, sub: &SubRegion) {
+pub(super) fn close(id: SubRegionId, sub: &SubRegion, release: fn(SubRegionId, u32)) {
     debug_assert!(space::is_ready(id.region()));
     sub.set_owner(HeapId::NONE);
     sub.set_kind(Kind::Free);
-    partition::release(id, 1);
+    release(id, 1);
 }

@@ -129,7 +129,8 @@ pub struct Heap {
     /// See [`Front`].
     pub front: Front,
     bins: [Bin; CLASSES],
-    arenas: [Shelf; PARTITIONS],
+    /// By partition, and last the dense ones of partition 0.
+    arenas: [Shelf; PARTITIONS + 1],
     runs: [Shelf; PARTITIONS],
     outbox: [Parcel; PARCELS],
     outbox_blocks: Owned32,

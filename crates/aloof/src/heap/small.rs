@@ -1,6 +1,7 @@
 //! Small blocks: the slot cache and the pools behind it.
 
 use super::magazine::{FILL_MAX, block_fault};
+use super::medium::Use;
 use super::tally::Tier;
 use super::{Bin, Heap, Small};
 use crate::arena;
@@ -11,6 +12,9 @@ use crate::pool::{Fault, Pool, Stock};
 use crate::space;
 use crate::sub::SubRegion;
 use crate::sync::{Ordering, Owned32};
+
+/// Largest blocks in dense arenas: of larger ones some pages may never be touched.
+const DENSE_MAX: usize = 8 << 10;
 
 impl Heap {
     /// The next block of the class's magazine or slot, refilled if both are used up. None if the OS refuses.
@@ -64,8 +68,13 @@ impl Heap {
     /// Opens a pool on free chunks, or finds one in an adopted arena.
     fn new_pool(&self, class: SizeClass) -> Option<PoolId> {
         let info = class.info();
+        let use_of = if class.size() <= DENSE_MAX {
+            Use::SmallPool
+        } else {
+            Use::LargePool
+        };
         let (sub_id, chunks) =
-            self.take_chunks(PartitionId(0), info.chunks.into(), false, || {
+            self.take_chunks(PartitionId(0), info.chunks.into(), use_of, || {
                 let bin = &self.bins[class.index()];
                 bin.freed_first.get() != 0 || bin.fresh_first.get() != 0
             })?;

@@ -125,6 +125,16 @@ impl Os for Fake {
         unsafe { Linux::decommit(addr, len) }.inspect(|()| uncharge(len))
     }
 
+    unsafe fn prefer_huge_pages(addr: usize, len: usize) {
+        // SAFETY: the caller's promise.
+        unsafe { Linux::prefer_huge_pages(addr, len) }
+    }
+
+    unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
+        // SAFETY: the caller's promise.
+        allowed().is_ok() && unsafe { Linux::move_pages(from, to, len) }
+    }
+
     unsafe fn unmap(addr: usize, len: usize) {
         uncharge(len);
         // SAFETY: the caller's promise.

@@ -77,17 +77,20 @@ unsafe fn protect(addr: usize, len: usize, prot: i32) -> Result<(), Refused> {
     })
 }
 
-/// Huge pages under sparse blocks cost memory; refusal (a kernel without them) is fine.
+/// Huge pages under sparse blocks cost memory.
 fn no_huge_pages(addr: usize, len: usize) {
+    // SAFETY: the callers mapped the range just now; the advice changes no content.
+    unsafe { advise(addr, len, libc::MADV_NOHUGEPAGE) };
+}
+
+/// Gives advice; refusal (a kernel that does not know it) is fine.
+///
+/// # Safety
+/// The range must be the caller's, and the advice must not lose content that matters.
+unsafe fn advise(addr: usize, len: usize, advice: i32) {
     keep_errno(|| {
-        // SAFETY: the callers mapped the range just now; the advice changes no content.
-        unsafe {
-            libc::madvise(
-                ptr::without_provenance_mut(addr),
-                len,
-                libc::MADV_NOHUGEPAGE,
-            )
-        };
+        // SAFETY: the caller's promise.
+        unsafe { libc::madvise(ptr::without_provenance_mut(addr), len, advice) };
     });
 }
 
@@ -131,6 +134,29 @@ impl Os for Linux {
         // As before, so that the mapping merges with its neighbours.
         no_huge_pages(addr, len);
         Ok(())
+    }
+
+    unsafe fn prefer_huge_pages(addr: usize, len: usize) {
+        // SAFETY: the caller's promise; this advice changes no content.
+        unsafe { advise(addr, len, libc::MADV_HUGEPAGE) };
+    }
+
+    unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
+        keep_errno(|| {
+            let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+            // SAFETY: the caller's promise; both ranges stay mapped throughout, so that no other mapping can land
+            // in them.
+            let got = unsafe {
+                libc::mremap(
+                    ptr::with_exposed_provenance_mut(from),
+                    len,
+                    len,
+                    flags,
+                    ptr::with_exposed_provenance_mut::<libc::c_void>(to),
+                )
+            };
+            got != libc::MAP_FAILED
+        })
     }
 
     unsafe fn unmap(addr: usize, len: usize) {

@@ -53,6 +53,17 @@ pub trait Os {
     /// # Safety
     /// The range must be the caller's; its content is lost.
     unsafe fn decommit(addr: usize, len: usize) -> Result<(), Refused>;
+    /// Asks for huge pages where the range is touched from now on; a system without them ignores it.
+    ///
+    /// # Safety
+    /// The range must be the caller's.
+    unsafe fn prefer_huge_pages(addr: usize, len: usize);
+    /// Moves the pages of one range to another, whose own are lost; the first reads as zeros after. False, and nothing
+    /// happened, if the system cannot.
+    ///
+    /// # Safety
+    /// Both ranges must be the caller's and accessible, and must not overlap.
+    unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool;
     /// Gives memory and address space back.
     ///
     /// # Safety

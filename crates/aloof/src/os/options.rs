@@ -9,6 +9,8 @@ pub struct Options {
     pub stats: bool,
     /// `ALOOF_STATS_DIR`: a directory for `<pid>.stats` at exit.
     pub stats_dir: Option<&'static [u8]>,
+    /// `ALOOF_HUGE_PAGES=0`: no huge pages.
+    pub huge_pages: bool,
 }
 
 /// The value of an environment variable, found by walking `environ` (getenv may be interposed).
@@ -34,14 +36,16 @@ fn variable(name: &[u8]) -> Option<&'static [u8]> {
     None
 }
 
-/// A switch: `1`, `on`, `yes`, `true` or `0`, `off`, `no`, `false` or nothing; else a warning and off.
-fn switch(name: &'static str) -> bool {
+/// A switch: `1`, `on`, `yes`, `true` or `0`, `off`, `no`, `false`; without a value, or with another and a
+/// warning, its default.
+fn switch(name: &'static str, default: bool) -> bool {
     match variable(name.as_bytes()) {
-        None | Some(b"" | b"0" | b"off" | b"no" | b"false") => false,
+        None | Some(b"") => default,
+        Some(b"0" | b"off" | b"no" | b"false") => false,
         Some(b"1" | b"on" | b"yes" | b"true") => true,
         Some(value) => {
             warn(name, value, "is neither 1 nor 0; it is ignored");
-            false
+            default
         }
     }
 }
@@ -67,6 +71,7 @@ impl Options {
             return Options {
                 stats: false,
                 stats_dir: None,
+                huge_pages: true,
             };
         }
         let dir = variable(b"ALOOF_STATS_DIR").filter(|dir| !dir.is_empty());
@@ -82,8 +87,9 @@ impl Options {
             dir => dir,
         };
         Options {
-            stats: switch("ALOOF_STATS"),
+            stats: switch("ALOOF_STATS", false),
             stats_dir: dir,
+            huge_pages: switch("ALOOF_HUGE_PAGES", true),
         }
     }
 }

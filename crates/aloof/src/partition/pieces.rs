@@ -224,6 +224,13 @@ pub fn release(first: SubRegionId, n: u32) {
     decay::step();
 }
 
+/// The same for a piece without pages: it is not kept for reuse.
+pub fn release_cold(first: SubRegionId, n: u32) {
+    let id = first.region();
+    retire_cold(id, bits::run(first.bit(), n));
+    announce(id);
+}
+
 /// Bytes that are free and accessible.
 pub fn pending_bytes() -> usize {
     PENDING.load(Ordering::Relaxed)
@@ -278,6 +285,13 @@ fn announce(id: RegionId) {
 /// The masks of a region.
 pub fn masks(id: RegionId) -> Masks {
     REGION[id.0 as usize].masks()
+}
+
+/// Asks for huge pages under an acquired sub-region whose pages are not there yet.
+pub fn prefer_huge_pages(id: SubRegionId) {
+    let (addr, len) = (space::base() + id.offset(), id.partition().subregion());
+    // SAFETY: the sub-region is the caller's.
+    unsafe { System::prefer_huge_pages(addr, len) };
 }
 
 /// Marks an acquired sub-region as in a heap's hands.

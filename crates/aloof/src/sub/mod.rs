@@ -42,6 +42,8 @@ pub struct SubRegion {
     pub used_units: Owned32,
     /// Blocks collected from the remote half so far, wrapping.
     pub collected: Owned32,
+    /// Arena: 1 if it is for small pools only, on huge pages.
+    pub dense: Owned32,
     /// Neighbours on the owner's shelf, as number + 1.
     next: Owned32,
     prev: Owned32,
@@ -147,6 +149,7 @@ impl SubRegion {
         self.touched.set(0);
         self.joined.set(0);
         self.used_units.set(0);
+        self.dense.set(0);
         self.collected.set(self.remote.done());
         self.next.set(0);
         self.prev.set(0);

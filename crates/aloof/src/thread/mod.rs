@@ -10,7 +10,7 @@ mod word;
 use crate::heap::{self, DEAD, Heap};
 use crate::sync::{AtomicU32, Ordering};
 
-pub(crate) use process::{age_ns, begin};
+pub(crate) use process::{age_ns, begin, options};
 pub(crate) use word::front;
 
 /// The key whose destructor ends a thread's heap: value + 1, 0 before it exists.

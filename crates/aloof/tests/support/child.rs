@@ -45,10 +45,16 @@ pub fn role() -> Option<String> {
 
 /// Runs the test `name` of this binary as a child with a role.
 pub fn run(name: &str, role: &str) -> Outcome {
+    run_with(name, role, &[])
+}
+
+/// The same with environment variables.
+pub fn run_with(name: &str, role: &str, variables: &[(&str, &str)]) -> Outcome {
     let program = env::current_exe().expect("the test binary has a path");
     let output = Command::new(program)
         .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(ROLE, role)
+        .envs(variables.iter().copied())
         .env_remove("RUST_BACKTRACE")
         .stdin(Stdio::null())
         .output()

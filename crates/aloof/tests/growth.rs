@@ -1,0 +1,176 @@
+//! Blocks that grow: where they are if there is room, else by their pages; and huge pages where a heap is dense.
+
+mod support;
+
+use std::fs;
+
+use aloof::raw;
+use support::block::Request;
+use support::{Block, KIB, MIB, child};
+
+fn block(size: usize) -> Block {
+    Block::new(Request::of(size), size as u64).expect("there is memory")
+}
+
+/// Peak resident bytes of the process.
+fn peak() -> usize {
+    // SAFETY: a rusage of zeros is valid.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &mut usage), 0);
+        usage.ru_maxrss as usize * KIB
+    }
+}
+
+/// Bytes of the process in huge pages.
+fn in_huge_pages() -> usize {
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("/proc is mounted");
+    let line = rollup
+        .lines()
+        .find_map(|l| l.strip_prefix("AnonHugePages:"))
+        .expect("the kernel counts them");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<usize>()
+        .expect("a number")
+        * KIB
+}
+
+/// Whether the kernel gives huge pages to those who ask.
+fn kernel_has_huge_pages() -> bool {
+    let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    enabled.is_ok_and(|e| e.contains("[madvise]") || e.contains("[always]"))
+}
+
+fn peak_of_growth(to: usize, next: impl Fn(usize) -> usize) -> usize {
+    let before = peak();
+    let mut block = block(64);
+    let mut size = 64;
+    while size < to {
+        size = next(size);
+        assert!(block.resize(size), "{size}");
+    }
+    let peak = peak() - before;
+    block.free();
+    peak * 100 / size
+}
+
+/// Content is checked at every step: see `Block`.
+#[test]
+fn what_grows_is_never_there_twice() {
+    let name = "what_grows_is_never_there_twice";
+    for role in ["by an eighth", "by half", "doubling", "by a thousand"] {
+        if child::role().is_none() {
+            child::run(name, role).assert_success(role);
+        }
+    }
+    let Some(role) = child::role() else { return };
+    let percent = match role.as_str() {
+        "by an eighth" => peak_of_growth(100 * MIB, |n| n + n / 8),
+        "by half" => peak_of_growth(100 * MIB, |n| n + n / 2),
+        "doubling" => peak_of_growth(128 * MIB, |n| n * 2),
+        _ => peak_of_growth(60 * MIB, |n| n * 1000),
+    };
+    println!("{percent} % of the final size");
+    assert!(percent <= 105, "{percent} % of the final size");
+}
+
+#[test]
+fn chunks_grow_into_free_neighbours_and_not_into_others() {
+    child::isolated(
+        "chunks_grow_into_free_neighbours_and_not_into_others",
+        || {
+            for size in [64 * KIB, 128 * KIB, MIB, 4 * MIB] {
+                let mut blocks = [(); 5].map(|()| block(size));
+                blocks.sort_by_key(Block::addr);
+                let [mut first, mut second, third, fourth, fifth] = blocks;
+                let at = second.addr();
+                assert_eq!(at + 3 * size, fifth.addr(), "five neighbours");
+                // In the way.
+                assert!(first.resize(2 * size));
+                assert!(first.addr() < at - size || first.addr() > at);
+                third.free();
+                fourth.free();
+                assert!(second.resize(2 * size) && second.addr() == at);
+                assert!(second.resize(3 * size) && second.addr() == at);
+                let usable = second.usable();
+                assert!(at + usable <= fifth.addr());
+                // What it took is not handed out, and what it gives back is.
+                let others = [(); 10].map(|()| block(size));
+                assert!(
+                    others
+                        .iter()
+                        .all(|b| b.addr() < at || b.addr() >= at + usable)
+                );
+                others.into_iter().for_each(Block::free);
+                assert!(second.resize(4 * size));
+                assert_ne!(second.addr(), at, "the fifth is in the way");
+                [first, second, fifth].into_iter().for_each(Block::free);
+            }
+        },
+    );
+}
+
+/// Memory that pages were moved away from is as good as new.
+#[test]
+fn what_was_moved_away_from_can_be_used_again() {
+    child::isolated("what_was_moved_away_from_can_be_used_again", || {
+        for round in 0..20 {
+            let mut blocks: Vec<_> = [MIB, 3 * MIB + 5, 8 * MIB, 20 * MIB, 700 * KIB]
+                .into_iter()
+                .map(|size| (block(size), size))
+                .collect();
+            for (block, size) in &mut blocks {
+                *size = *size * 3 + round;
+                assert!(block.resize(*size));
+            }
+            // SAFETY: blocks of zeros that are read only.
+            unsafe {
+                for size in [MIB, 3 * MIB, 8 * MIB] {
+                    let zeros = raw::malloc_zeroed(size);
+                    let words = std::slice::from_raw_parts(zeros.cast::<u64>(), size / 8);
+                    assert!(
+                        words.iter().all(|&word| word == 0),
+                        "{size} in round {round}"
+                    );
+                    raw::free(zeros);
+                }
+            }
+            blocks.into_iter().for_each(|(block, _)| block.free());
+        }
+    });
+}
+
+/// Fills `bytes` of small blocks, keeps them, and says how much of it is in huge pages.
+fn fill(bytes: usize) -> usize {
+    let blocks: Vec<_> = (0..bytes / 1000).map(|_| block(1000)).collect();
+    let huge = in_huge_pages();
+    blocks.into_iter().for_each(Block::free);
+    huge
+}
+
+#[test]
+fn large_dense_heaps_are_in_huge_pages_and_small_ones_are_not() {
+    let name = "large_dense_heaps_are_in_huge_pages_and_small_ones_are_not";
+    let off = [("ALOOF_HUGE_PAGES", "0")];
+    match child::role().as_deref() {
+        None => {
+            child::run(name, "small").assert_success("small");
+            child::run(name, "large").assert_success("large");
+            child::run_with(name, "switched off", &off).assert_success("switched off");
+        }
+        Some("large") => {
+            let huge = fill(128 * MIB);
+            assert_eq!(huge >= 64 * MIB, kernel_has_huge_pages(), "{huge}");
+            let before = in_huge_pages();
+            let mut grows = block(64 * KIB);
+            (1..64).for_each(|i| assert!(grows.resize(i * MIB)));
+            let grown = in_huge_pages().saturating_sub(before);
+            assert_eq!(grown >= 32 * MIB, kernel_has_huge_pages(), "{grown}");
+        }
+        Some(role) => {
+            let huge = fill(if role == "small" { 16 } else { 128 } * MIB);
+            assert_eq!(huge, 0, "{role}");
+        }
+    }
+}
