@@ -82,6 +82,17 @@ size_t aloof_usable_size(const void *block);
  * proportional to the number of free pieces; other threads may allocate meanwhile. */
 int aloof_purge(void);
 
+/* Changes a setting while the program runs, by its name in the environment, less ALOOF_, in lower case: "decay_ms"
+ * (milliseconds; UINT64_MAX: never), "retain" (bytes), "limit" (bytes; 0: none), "background" and "huge_pages" (0 or 1).
+ * Returns 0, or EINVAL if there is no such setting or it cannot have this value. Any thread may call it. */
+int aloof_set(const char *name, uint64_t value);
+
+/* Calls `function` with the resident bytes and `data`, on the thread that allocates, each time resident memory passes
+ * `bytes`, before the request that does so is served; once, until it is below again. It may allocate and free. There
+ * is one such function; null removes it. Memory is looked at when pools are made and when more than 32 KiB are asked
+ * for. */
+void aloof_on_soft_limit(size_t bytes, void (*function)(size_t resident, void *data), void *data);
+
 /* The tiers that serve requests, as indices of aloof_stats_t.tier. */
 enum {
     ALOOF_TIER_POOL = 0,   /* equal blocks of at most 32 KiB */

@@ -5,7 +5,7 @@ use crate::refuse;
 use crate::stats::{Totals, gather};
 use crate::text::VERSION;
 use core::ffi::{c_char, c_int, c_void};
-use core_aloof::raw;
+use core_aloof::{Setting, raw};
 use libc::ENOMEM;
 
 #[unsafe(no_mangle)]
@@ -47,6 +47,39 @@ unsafe extern "C" fn aloof_usable_size(block: *const c_void) -> usize {
     }
     // SAFETY: the caller passes a live block.
     unsafe { raw::usable_size(block.cast()) }
+}
+
+/// Changes a setting by its name in the environment, less `ALOOF_`, in lower case. Returns 0, or EINVAL if there is no such
+/// setting or it cannot have this value.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn aloof_set(name: *const c_char, value: u64) -> c_int {
+    if name.is_null() {
+        return libc::EINVAL;
+    }
+    // SAFETY: the caller passes a C string.
+    let setting = match unsafe { core::ffi::CStr::from_ptr(name) }.to_bytes() {
+        b"huge_pages" => Setting::HugePages,
+        b"background" => Setting::Background,
+        b"decay_ms" => Setting::DecayMs,
+        b"retain" => Setting::Retain,
+        b"limit" => Setting::Limit,
+        _ => return libc::EINVAL,
+    };
+    if setting.set(value) { 0 } else { libc::EINVAL }
+}
+
+/// See [`raw::on_soft_limit`]; a null function removes it.
+#[unsafe(no_mangle)]
+extern "C" fn aloof_on_soft_limit(
+    bytes: usize,
+    function: Option<core_aloof::OnSoftLimit>,
+    data: *mut c_void,
+) {
+    extern "C" fn nothing(_: usize, _: usize) {}
+    match function {
+        Some(function) => raw::on_soft_limit(bytes, function, data.expose_provenance()),
+        None => raw::on_soft_limit(usize::MAX, nothing, 0),
+    }
 }
 
 #[unsafe(no_mangle)]

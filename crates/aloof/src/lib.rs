@@ -27,8 +27,10 @@ pub(crate) mod sync;
 
 #[cfg(not(loom))]
 mod product {
-    pub use super::api::{Aloof, raw};
+    pub use super::api::{Aloof, Config, Configured, raw};
     pub use super::heap::tally::{Sum, Tier};
+    pub use super::os::limit::OnSoftLimit;
+    pub use super::os::options::Setting;
     pub use super::stats::Stats;
 }
 #[cfg(not(loom))]

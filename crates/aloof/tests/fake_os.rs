@@ -299,7 +299,11 @@ fn under_a_limit_of_memory_requests_are_refused_and_work_again_after_frees() {
         }
         raw::purge();
         let left = fake::charged();
-        assert!(left < 8 << 20, "{left} bytes of nothing but tables");
+        assert!(
+            left < 8 << 20,
+            "{left} bytes of nothing but tables: {:?}",
+            raw::stats()
+        );
         // As much as there is of one size, then of another: nothing is purged by hand between.
         for size in [
             1000,

@@ -23,7 +23,7 @@ pub struct Aloof;
 
 /// The class of a layout that pools serve; the same for alloc, dealloc and realloc.
 #[inline(always)]
-fn class_of(layout: Layout) -> Option<SizeClass> {
+pub(super) fn class_of(layout: Layout) -> Option<SizeClass> {
     let (size, align) = (layout.size(), layout.align());
     if size > SMALL_MAX {
         None

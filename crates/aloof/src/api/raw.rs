@@ -220,6 +220,14 @@ pub fn purge() -> bool {
     route::purge()
 }
 
+/// Calls `function` with the bytes that are resident and `data`, on the thread that allocates, each time resident memory
+/// passes `bytes`, before the request that does so is served; once, until it is below again. It may free and
+/// allocate. There is one such function; `usize::MAX` bytes remove it. Memory is looked at when pools are made
+/// and when more than 32 KiB are asked for.
+pub fn on_soft_limit(bytes: usize, function: crate::os::limit::OnSoftLimit, data: usize) {
+    crate::os::limit::set_soft(bytes, function, data);
+}
+
 /// Figures of the process.
 pub fn stats() -> Stats {
     Stats::now(crate::thread::age_ns())

@@ -2,17 +2,18 @@
 
 use super::route;
 use crate::direct;
-use crate::heap::{Place, locate};
+use crate::heap::{Heap, Place, locate};
 use crate::num::class::SizeClass;
 use crate::num::ids::{ChunkId, SubRegionId};
 use crate::num::size::*;
 use crate::os::message::fault;
+use crate::os::options::Setting;
 use crate::os::{Os, System};
 use crate::pool::Pool;
 use crate::run;
 use crate::space;
 use crate::sub::SubRegion;
-use crate::thread::{current, options, with_heap};
+use crate::thread::{with_current, with_heap};
 
 /// Bytes of the block at `addr`; ends the process if there is none.
 pub fn usable(operation: &str, addr: usize) -> usize {
@@ -58,20 +59,19 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
     if have <= SMALL_MAX || size <= SMALL_MAX {
         return fits(have, size);
     }
-    let Some(heap) = current() else {
-        return fits(have, size);
-    };
-    let me = heap.id();
-    let resized = match locate(addr) {
-        Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me && stays(id, size) => {
-            heap.resize_run_block(id, at, size)
+    let resize = |heap: &'static Heap| {
+        let me = heap.id();
+        match locate(addr) {
+            Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me && stays(id, size) => {
+                heap.resize_run_block(id, at, size)
+            }
+            Ok(Place::Chunk(id, at, _)) if SubRegion::of(id).owner() == me && size > have => {
+                heap.resize_chunk_block(id, at, size)
+            }
+            _ => fits(have, size).then_some(have),
         }
-        Ok(Place::Chunk(id, at, _)) if SubRegion::of(id).owner() == me && size > have => {
-            heap.resize_chunk_block(id, at, size)
-        }
-        _ if fits(have, size) => Some(have),
-        _ => None,
     };
+    let resized = with_current(resize).unwrap_or_else(|| fits(have, size).then_some(have));
     if let Some(bytes) = resized
         && bytes > have
     {
@@ -127,7 +127,7 @@ fn grown(addr: usize, before: usize, bytes: usize) {
     let from = align_up(addr + before, HUGE_PAGE);
     let to = align_up(addr + bytes, HUGE_PAGE);
     let ours = SubRegion::at(addr.wrapping_sub(space::base())).is_some();
-    if bytes >= HUGE_FROM && from < to && ours && options().is_some_and(|o| o.huge_pages) {
+    if bytes >= HUGE_FROM && from < to && ours && Setting::HugePages.is_on() {
         // SAFETY: the range is the block's and, behind its end, its sub-region's, which holds whole huge pages;
         // the advice changes no content.
         unsafe { System::prefer_huge_pages(from, to - from) };

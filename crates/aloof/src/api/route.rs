@@ -18,6 +18,7 @@ use crate::heap::{Front, Heap};
 use crate::num::class::SizeClass;
 use crate::num::ids::PartitionId;
 use crate::num::size::*;
+use crate::os::limit::{self, Verdict};
 use crate::os::linux::set_errno_no_memory;
 use crate::partition;
 use crate::space;
@@ -152,7 +153,7 @@ fn take_huge(size: usize, align: usize) -> Option<Block> {
 pub fn allocate(size: usize, align: usize) -> Option<Block> {
     let size = size.max(1);
     let take = || {
-        if size > REQUEST_MAX || align > REQUEST_MAX {
+        if size > REQUEST_MAX || align > REQUEST_MAX || !is_within_limit(size) {
             None
         } else {
             take(size, align)
@@ -161,13 +162,22 @@ pub fn allocate(size: usize, align: usize) -> Option<Block> {
     take().or_else(|| again_slow(size, take))
 }
 
+/// Whether a large request is within the limit of memory, perhaps after all that is free went back. Pools ask when
+/// they are made.
+fn is_within_limit(size: usize) -> bool {
+    size <= SMALL_MAX
+        || limit::admit(size) == Verdict::Granted
+        || (purge(), limit::admit(size)).1 == Verdict::Granted
+}
+
 /// A request that was refused, once more after free memory of other sizes went back to the OS; sets errno if it
 /// is refused for good.
 #[cold]
 #[inline(never)]
 fn again_slow<T>(size: usize, take: impl FnOnce() -> Option<T>) -> Option<T> {
     let (committed, ..) = partition::committed_bytes();
-    let block = if size <= committed && purge() {
+    let block = if size <= committed.max(SMALL_MAX) {
+        purge();
         take()
     } else {
         None
@@ -233,8 +243,7 @@ fn free_any(addr: usize) {
     if addr == 0 {
         return;
     }
-    // Without memory for a heap there was none for the block either, unless it came from another thread;
-    // it is lost then, which is better than a lost process.
+    // A thread that gets no heap for want of memory frees by the spare one.
     with_heap(|heap| heap.free(addr));
 }
 

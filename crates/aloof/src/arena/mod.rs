@@ -80,6 +80,7 @@ pub fn take(sub: &SubRegion, n: u32, aligned: bool, pick: Pick) -> Option<Chunks
     sub.joined.set(sub.joined.get() & !mask | mask & mask >> 1);
     let zeroed = sub.touched.get() & mask == 0;
     sub.touched.set(sub.touched.get() | mask);
+    sub.stir(mask);
     Some(Chunks { at, zeroed })
 }
 
@@ -90,6 +91,7 @@ pub fn give(sub: &SubRegion, mask: u64) {
     sub.set_starts_word(0, sub.starts_word(0) & !mask);
     sub.joined.set(sub.joined.get() & !mask);
     sub.free.set(sub.free.get() | mask);
+    sub.stir(mask);
 }
 
 /// Makes the block of chunk `at` `n` chunks long where it is; false if the next are not free.
@@ -107,6 +109,7 @@ pub fn resize(sub: &SubRegion, at: u32, n: u32) -> bool {
             return false;
         }
         sub.free.set(free & !more);
+        sub.stir(more);
         sub.touched.set(sub.touched.get() | more);
         sub.joined
             .set(sub.joined.get() | (more | more >> 1) & !(1 << (at + n - 1)));
@@ -114,6 +117,7 @@ pub fn resize(sub: &SubRegion, at: u32, n: u32) -> bool {
         let less = bits::run(at + n, have - n);
         sub.joined.set(sub.joined.get() & !(less | less >> 1));
         sub.free.set(free | less);
+        sub.stir(less);
     }
     true
 }
@@ -121,6 +125,12 @@ pub fn resize(sub: &SubRegion, at: u32, n: u32) -> bool {
 /// Notes that free chunks have no pages, and read as zeros when they get some.
 pub fn untouch(sub: &SubRegion, mask: u64) {
     sub.touched.set(sub.touched.get() & !mask);
+}
+
+/// Free chunks that may have pages, and, if `cold`, were neither taken nor given for a while.
+pub fn free_pages(sub: &SubRegion, cold: bool) -> u64 {
+    let spared = if cold { sub.recent() } else { 0 };
+    sub.free.get() & sub.touched.get() & !spared
 }
 
 /// Marks a block that starts at chunk `at`.

@@ -22,6 +22,7 @@ pub fn orphan_all_but(me: Option<HeapId>) {
     }
     for id in others() {
         let heap = Heap::of(id);
+        heap.gate.reset();
         heap.spill_caches();
         heap.shared().inbox.close();
     }
@@ -106,7 +107,7 @@ fn orphan(id: SubRegionId, sub: &SubRegion) {
         run::recount(sub);
     }
     sub.set_owner(HeapId::NONE);
-    partition::abandon(id);
+    partition::abandon(id, sub.kind() == Kind::Runs);
 }
 
 /// Frees a chunk or a run, if it is not free already.

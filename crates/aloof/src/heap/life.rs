@@ -3,6 +3,7 @@
 use super::magazine::block_fault;
 use super::medium::close;
 use super::registry;
+use super::scavenge;
 use super::{Heap, collect::Heaps};
 use crate::arena;
 use crate::direct::{self, huge};
@@ -149,6 +150,8 @@ impl Heap {
 
     /// Makes a record an empty heap.
     pub(super) fn open(&self, id: HeapId) {
+        // A visitor of the last thread's may be late.
+        self.gate.enter();
         // SAFETY: the record has no thread yet.
         unsafe {
             self.front.base.set(space::base());
@@ -166,6 +169,7 @@ impl Heap {
         self.outbox_bytes.set(0);
         self.exit_rounds.set(0);
         self.shared().inbox.open();
+        self.gate.leave();
     }
 
     fn forget_owned(&self) {
@@ -178,6 +182,13 @@ impl Heap {
 
     /// Ends the heap: flushes the caches, releases what is empty, orphans the rest, recycles the record.
     pub fn retire(&self) {
+        self.end();
+        registry::release(self.id());
+    }
+
+    /// The same, but the record stays the caller's.
+    pub(super) fn end(&self) {
+        self.gate.enter();
         self.flush_all();
         self.post_outbox(false);
         // From here on nobody lists a node with us; what is listed is unlisted.
@@ -191,22 +202,29 @@ impl Heap {
         }
         self.forget_owned();
         self.report_all();
-        registry::release(self.id());
+        self.gate.leave();
     }
 
     /// Collects, then releases or orphans a sub-region that is on no shelf, and whose pools are on no list.
     /// Between the collection and the orphaning nobody else touches what is the owner's.
     pub(super) fn release_or_orphan(&self, id: SubRegionId) {
         let sub = SubRegion::of(id);
+        self.settle_orphan(id, sub);
+        give_up(id, sub);
+    }
+
+    /// Collects a sub-region that is on no shelf, dissolves its empty pools and makes orphans of the others. True if
+    /// something was collected.
+    pub(super) fn settle_orphan(&self, id: SubRegionId, sub: &SubRegion) -> bool {
+        let before = sub.collected.get();
         self.collect_sub(id, sub);
-        if sub.kind() == Kind::Runs {
-            give_up(id, sub, run::is_empty(sub));
-            return;
-        }
-        if id.partition().0 == 0 {
+        let mut collected = sub.collected.get() != before;
+        if sub.kind() == Kind::Arena && id.partition().0 == 0 {
             Heap::each_pool(id, sub, |pool_id| {
                 let pool = Pool::of(pool_id);
+                let before = pool.collected.get();
                 self.collect_pool(pool_id);
+                collected |= pool.collected.get() != before;
                 pool.set_listed(Stock::Consumed);
                 if pool.is_empty() && Pool::remote(pool_id).is_quiet(pool.collected.get()) {
                     Heap::tag(pool_id, 0);
@@ -221,7 +239,25 @@ impl Heap {
                 }
             });
         }
-        give_up(id, sub, arena::is_empty(sub));
+        collected
+    }
+
+    /// Whether something was posted to an orphan since it was collected. A hint: it may be anybody's meanwhile, so
+    /// nothing of it is trusted.
+    pub(super) fn orphan_has_posts(id: SubRegionId) -> bool {
+        let sub = SubRegion::of(id);
+        if sub.owner() != HeapId::NONE || !matches!(sub.kind(), Kind::Arena | Kind::Runs) {
+            return false;
+        }
+        let in_pool = |bit| {
+            let chunk = ChunkId(id.first_chunk().0 + bit);
+            let (pool, distance) = Pool::of_chunk(chunk);
+            space::tag(chunk).load(Ordering::Relaxed) != 0
+                && distance == 0
+                && !Pool::remote(pool).is_quiet(Pool::of(pool).collected.get())
+        };
+        !sub.remote.is_quiet(sub.collected.get())
+            || sub.kind() == Kind::Arena && id.partition().0 == 0 && (0..FANOUT as u32).any(in_pool)
     }
 
     /// Returns what is in the caches to where it belongs, own blocks and others', and takes what others
@@ -232,11 +268,11 @@ impl Heap {
         self.read_mail();
     }
 
-    /// Gives back all that is free: caches to pools, empty pools to arenas, empty sub-regions to partitions.
-    /// Orphans are swept.
+    /// Gives back all that is free: the own caches to pools, empty pools to arenas, free pages of all heaps to the OS, empty
+    /// sub-regions to partitions.
     pub fn purge(&self) {
         self.settle_all();
-        partition::active().for_each(|id| self.sweep_orphan(id));
+        scavenge::pass(self, scavenge::Reach::All);
         self.dissolve_empty();
         self.close_spares();
     }
@@ -271,11 +307,15 @@ impl Heap {
 }
 
 /// Releases a sub-region that is on no shelf, or leaves it to whoever adopts it.
-fn give_up(id: SubRegionId, sub: &SubRegion, empty: bool) {
+pub(super) fn give_up(id: SubRegionId, sub: &SubRegion) {
+    let empty = match sub.kind() {
+        Kind::Runs => run::is_empty(sub),
+        _ => arena::is_empty(sub),
+    };
     if empty && sub.remote.is_quiet(sub.collected.get()) {
         close(id, sub, partition::release);
         return;
     }
     sub.set_owner(HeapId::NONE);
-    partition::abandon(id);
+    partition::abandon(id, sub.kind() == Kind::Runs);
 }

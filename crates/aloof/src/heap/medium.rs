@@ -7,6 +7,7 @@ use crate::direct::Block;
 use crate::num::bits;
 use crate::num::ids::*;
 use crate::num::size::*;
+use crate::os::options::Setting;
 use crate::partition;
 use crate::run;
 use crate::space;
@@ -17,6 +18,8 @@ const TRIES: usize = 4;
 /// Abandoned sub-regions adopted for one request before a new one is opened.
 const ADOPTIONS: usize = 4;
 
+/// Orphans swept before a sub-region is opened.
+const SWEEPS: usize = 8;
 /// Shelf of the dense arenas.
 const DENSE: usize = PARTITIONS;
 /// Arenas of partition 0 that a heap has before it opens dense ones.
@@ -68,8 +71,15 @@ impl Heap {
         if let Some(found) = own(Pick::Used) {
             return Some(found);
         }
+        // A sub-region whose pages are there comes before own chunks without; orphans come after: who takes more of them
+        // than he needs leaves none to others, who then open new ones.
+        if !partition::has_pending(p)
+            && let Some(found) = own(Pick::Any)
+        {
+            return Some(found);
+        }
         for _ in 0..ADOPTIONS {
-            let Some(id) = partition::adopt_any(p) else {
+            let Some(id) = adopt_any(p, Kind::Arena) else {
                 break;
             };
             self.adopt(id);
@@ -80,11 +90,11 @@ impl Heap {
                 return Some(found);
             }
         }
-        // A sub-region whose pages are there comes before own chunks without.
-        if !partition::has_pending(p)
-            && let Some(found) = own(Pick::Any)
-        {
-            return Some(found);
+        if !partition::has_pending(p) {
+            if let Some(found) = own(Pick::Any) {
+                return Some(found);
+            }
+            self.sweep_some(p);
         }
         let Some(piece) = partition::acquire(p, 1) else {
             return own(Pick::Any).or_else(|| from(dense, Pick::Any).filter(|_| p.0 == 0));
@@ -101,12 +111,25 @@ impl Heap {
         own(Pick::Any)
     }
 
+    /// Sweeps the next few orphans before a sub-region is opened: what others freed in them goes back even if nobody adopts
+    /// them, and there are never many more than have live blocks.
+    fn sweep_some(&self, p: PartitionId) {
+        for _ in 0..SWEEPS {
+            let from = self.sweep_from.get();
+            let Some(id) = partition::next_abandoned(p, from) else {
+                self.sweep_from.set(0);
+                return;
+            };
+            self.sweep_from.set(id.0 + 1);
+            self.sweep_orphan(id);
+        }
+    }
+
     /// Whether the next arena for small pools is a dense one: from [`DENSE_FROM`] arenas on the unused part of a huge
     /// page is a small share of the heap, and a page fault less for every 4 KiB a large gain.
     fn wants_dense(&self) -> bool {
         let [plain, dense] = [0, DENSE].map(|i| &self.arenas[i]);
-        (dense.any().is_some() || plain.has(DENSE_FROM))
-            && crate::thread::options().is_some_and(|o| o.huge_pages)
+        (dense.any().is_some() || plain.has(DENSE_FROM)) && Setting::HugePages.is_on()
     }
 
     /// Gives chunks of an own arena back, and the arena if it is empty and not the last.
@@ -148,7 +171,7 @@ impl Heap {
     }
 
     /// Gives an empty sub-region back to its partition unless a freer is still at it.
-    fn close_if_quiet(
+    pub(super) fn close_if_quiet(
         &self,
         id: SubRegionId,
         sub: &SubRegion,
@@ -204,13 +227,16 @@ impl Heap {
         };
         let (id, taken) = own().or_else(|| {
             for _ in 0..ADOPTIONS {
-                let Some(id) = partition::adopt_any(p) else {
+                let Some(id) = adopt_any(p, Kind::Runs) else {
                     break;
                 };
                 self.adopt(id);
                 if let Some(found) = own() {
                     return Some(found);
                 }
+            }
+            if !partition::has_pending(p) {
+                self.sweep_some(p);
             }
             let piece = partition::acquire(p, 1)?;
             run::open(piece.first, self.id(), piece.zeroed);
@@ -288,6 +314,13 @@ impl Heap {
         self.shelf(id, sub).update(id, arena::longest(sub));
         Some(n << p.chunk_shift())
     }
+}
+
+/// Adopts the lowest orphan of a kind.
+fn adopt_any(p: PartitionId, kind: Kind) -> Option<SubRegionId> {
+    partition::adopt_any(p, kind == Kind::Runs, |id| {
+        SubRegion::of(id).kind() == Kind::Runs
+    })
 }
 
 /// Gives an empty, quiet sub-region that is on no shelf back to its partition.

@@ -12,6 +12,7 @@ mod magazine;
 mod medium;
 mod outbox;
 mod registry;
+pub(crate) mod scavenge;
 mod small;
 pub(crate) mod tally;
 
@@ -21,12 +22,12 @@ use crate::num::size::*;
 use crate::remote::Inbox;
 use crate::space;
 use crate::sub::Shelf;
-use crate::sync::{AtomicU32, Owned8, Owned32, Owned64, OwnedPtr, OwnedSize, Private};
+use crate::sync::{AtomicU32, Gate, Owned8, Owned32, Owned64, OwnedPtr, OwnedSize, Private};
 
 pub(crate) use fork::orphan_all_but;
 pub(crate) use life::{Place, locate};
 pub(crate) use magazine::EMPTY_MAGAZINE;
-pub(crate) use registry::{acquire, counts};
+pub(crate) use registry::{SPARE_IN_USE, acquire, counts, keep_spare, with_spare};
 
 /// What the hot paths read: the head of every heap, and all there is of a heap that does not exist.
 #[repr(C)]
@@ -137,9 +138,13 @@ pub struct Heap {
     outbox_bytes: Owned32,
     /// Posts to orphans so far, wrapping.
     orphan_posts: Owned32,
+    /// The sub-region to sweep next, if it is an orphan.
+    sweep_from: Owned32,
     /// Rounds of thread-exit destructors seen.
     pub exit_rounds: Owned32,
     tally: tally::Tally,
+    /// Passed by the thread in all that is not a hot path, and by the scavenger while the thread is elsewhere.
+    pub gate: Gate,
     shared: Shared,
 }
 

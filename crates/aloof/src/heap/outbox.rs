@@ -16,11 +16,14 @@ use crate::partition;
 use crate::pool::{Fault, Pool};
 use crate::remote;
 use crate::sub::SubRegion;
+use crate::sync::{Ordering, fence};
 
 /// Blocks that the outbox holds at most.
 const BLOCKS: u32 = 256;
 /// Posts of small blocks to orphans between two sweeps.
 const SWEEP_EVERY: u32 = 32;
+/// Sweeps of one orphan in a row, when others post to it meanwhile.
+const SWEEPS: usize = 3;
 /// Bytes that the outbox holds at most.
 const BYTES: u32 = 128 << 10;
 
@@ -73,6 +76,7 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub(super) fn post_outbox(&self, sweep: bool) {
+        partition::decay::BELL.ring();
         self.outbox
             .iter()
             .filter(|parcel| parcel.mask.get() != 0)
@@ -123,8 +127,29 @@ impl Heap {
     /// Collects what was posted to an orphan, and closes it if that empties it. It stays an orphan
     /// otherwise: a thread that only frees must not keep it from those that allocate.
     pub(super) fn sweep_orphan(&self, id: SubRegionId) {
-        if SubRegion::of(id).owner() == HeapId::NONE && partition::adopt(id) {
+        for _ in 0..SWEEPS {
+            // A post comes before the look at the orphan, and the orphan's return before the look for posts: one of two
+            // that meet sees the other.
+            fence(Ordering::SeqCst);
+            if SubRegion::of(id).owner() != HeapId::NONE || !partition::adopt(id) {
+                return;
+            }
+            // The counts are shared with visitors of this heap.
+            self.gate.enter();
             self.release_or_orphan(id);
+            self.gate.leave();
+            fence(Ordering::SeqCst);
+            if !Heap::orphan_has_posts(id) {
+                return;
+            }
+        }
+    }
+
+    /// After an orphan was in the caller's hands for a while.
+    pub(super) fn sweep_if_posted(&self, id: SubRegionId) {
+        fence(Ordering::SeqCst);
+        if Heap::orphan_has_posts(id) {
+            self.sweep_orphan(id);
         }
     }
 
@@ -144,6 +169,7 @@ impl Heap {
         if twice != 0 {
             block_fault(addr, Fault::DoubleFree);
         }
+        partition::decay::BELL.ring();
         self.sweep_orphan(id);
     }
 
@@ -160,6 +186,7 @@ impl Heap {
         if twice != 0 {
             block_fault(addr, Fault::DoubleFree);
         }
+        partition::decay::BELL.ring();
         self.sweep_orphan(id);
     }
 }

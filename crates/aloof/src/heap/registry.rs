@@ -6,7 +6,7 @@
 use super::{Heap, Shared};
 use crate::num::ids::HeapId;
 use crate::space;
-use crate::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering};
 
 /// `version << 32 | id` of the first unused record, id 0 if none.
 static UNUSED: AtomicU64 = AtomicU64::new(0);
@@ -32,6 +32,39 @@ pub fn acquire() -> Option<&'static Heap> {
     STARTED.fetch_add(1, Ordering::Relaxed);
     PEAK.fetch_max(ALIVE.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
     Some(heap)
+}
+
+/// A record for threads that get none for want of memory, so that what they free is not lost; 0 before
+/// [`keep_spare`].
+static SPARE: AtomicU32 = AtomicU32::new(0);
+/// Held while a thread uses the spare record, and over a fork; before all other locks.
+pub static SPARE_IN_USE: Lock = Lock::new();
+
+/// Puts a record aside; false if the OS refuses.
+pub fn keep_spare() -> bool {
+    let Some(id) = space::new_heap() else {
+        return false;
+    };
+    SPARE.store(id.0, Ordering::Release);
+    true
+}
+
+/// Runs `f` on the spare record, opened for the time.
+pub fn with_spare<R>(f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
+    let _guard = SPARE_IN_USE.lock();
+    let id = HeapId(SPARE.load(Ordering::Acquire));
+    if id == HeapId::NONE {
+        return None;
+    }
+    let heap = Heap::of(id);
+    heap.open(id);
+    heap.shared().live.store(1, Ordering::Release);
+    heap.gate.enter();
+    let result = f(heap);
+    heap.gate.leave();
+    heap.end();
+    heap.shared().live.store(0, Ordering::Release);
+    Some(result)
 }
 
 fn unused() -> Option<HeapId> {

@@ -8,9 +8,11 @@ use crate::arena;
 use crate::num::bits;
 use crate::num::class::SizeClass;
 use crate::num::ids::*;
-use crate::pool::{Fault, Pool, Stock};
+use crate::num::size::CHUNK;
+use crate::os::limit::{self, Verdict};
+use crate::pool::{Fault, Pool, STIRRED, Stock};
 use crate::space;
-use crate::sub::SubRegion;
+use crate::sub::{self, SubRegion};
 use crate::sync::{Ordering, Owned32};
 
 /// Largest blocks in dense arenas: of larger ones some pages may never be touched.
@@ -68,6 +70,10 @@ impl Heap {
     /// Opens a pool on free chunks, or finds one in an adopted arena.
     fn new_pool(&self, class: SizeClass) -> Option<PoolId> {
         let info = class.info();
+        if limit::admit(usize::from(info.chunks) * CHUNK) == Verdict::Tight {
+            // The caller gives back what is free and asks once more.
+            return None;
+        }
         let use_of = if class.size() <= DENSE_MAX {
             Use::SmallPool
         } else {
@@ -142,6 +148,10 @@ impl Heap {
             self.dissolve(id);
             return;
         }
+        pool.stirred.set(STIRRED);
+        SubRegion::of(pool.chunk().subregion())
+            .stirred
+            .set(sub::STIRRED);
         let stock = pool.stock();
         if stock != pool.listed() {
             self.relist(id, stock);

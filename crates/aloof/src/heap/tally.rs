@@ -2,6 +2,8 @@
 
 use super::{Heap, registry};
 use crate::num::ids::HeapId;
+use crate::os::live;
+use crate::partition::{self, decay};
 use crate::sync::{AtomicI64, AtomicU64, Ordering, Owned64};
 
 /// Who served a block.
@@ -69,6 +71,10 @@ fn report(tier: Tier, blocks: i64, bytes: i64) {
     total.blocks.fetch_add(blocks, Ordering::Relaxed);
     let now = total.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
     total.peak.fetch_max(now, Ordering::Relaxed);
+    live::show(|| {
+        let live: i64 = TOTALS.iter().map(|t| t.bytes.load(Ordering::Relaxed)).sum();
+        [live.max(0) as u64, partition::committed_bytes().0 as u64]
+    });
 }
 
 /// Counts blocks that no heap owns: handed out if positive.
@@ -99,6 +105,9 @@ impl Heap {
     #[cold]
     fn report(&self, tier: Tier) {
         let (t, i) = (&self.tally, tier as usize);
+        if (t.bytes[i].get() as i64) < 0 {
+            decay::BELL.ring();
+        }
         report(tier, t.blocks[i].get() as i64, t.bytes[i].get() as i64);
         t.blocks[i].set(0);
         t.bytes[i].set(0);

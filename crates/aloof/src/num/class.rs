@@ -64,16 +64,14 @@ const fn class_size(class: usize) -> usize {
     (LINEAR_MAX << doubling) + step * ((LINEAR_MAX << doubling) / PER_DOUBLING)
 }
 
-/// Chunks of a pool: enough that a pool of the largest blocks still has 16.
+/// Chunks of a pool: enough that a pool of the largest blocks still has 8.
 const fn pool_chunks(size: usize) -> usize {
-    if size <= 1 << 10 {
+    if size <= 2 << 10 {
         1
-    } else if size <= 2 << 10 {
-        2
     } else if size <= 8 << 10 {
-        4
+        2
     } else {
-        8
+        4
     }
 }
 

@@ -135,6 +135,15 @@ impl Os for Fake {
         allowed().is_ok() && unsafe { Linux::move_pages(from, to, len) }
     }
 
+    unsafe fn discard(addr: usize, len: usize) -> bool {
+        // SAFETY: the caller's promise.
+        allowed().is_ok() && unsafe { Linux::discard(addr, len) }
+    }
+
+    fn barrier_everywhere() -> bool {
+        allowed().is_ok() && Linux::barrier_everywhere()
+    }
+
     unsafe fn unmap(addr: usize, len: usize) {
         uncharge(len);
         // SAFETY: the caller's promise.

@@ -83,15 +83,15 @@ fn no_huge_pages(addr: usize, len: usize) {
     unsafe { advise(addr, len, libc::MADV_NOHUGEPAGE) };
 }
 
-/// Gives advice; refusal (a kernel that does not know it) is fine.
+/// Gives advice; false if it is refused.
 ///
 /// # Safety
 /// The range must be the caller's, and the advice must not lose content that matters.
-unsafe fn advise(addr: usize, len: usize, advice: i32) {
+unsafe fn advise(addr: usize, len: usize, advice: i32) -> bool {
     keep_errno(|| {
         // SAFETY: the caller's promise.
-        unsafe { libc::madvise(ptr::without_provenance_mut(addr), len, advice) };
-    });
+        unsafe { libc::madvise(ptr::without_provenance_mut(addr), len, advice) == 0 }
+    })
 }
 
 impl Os for Linux {
@@ -159,11 +159,43 @@ impl Os for Linux {
         })
     }
 
+    unsafe fn discard(addr: usize, len: usize) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { advise(addr, len, libc::MADV_DONTNEED) }
+    }
+
+    fn barrier_everywhere() -> bool {
+        // Of linux/membarrier.h.
+        const PRIVATE_EXPEDITED: i32 = 1 << 3;
+        const REGISTER_PRIVATE_EXPEDITED: i32 = 1 << 4;
+        keep_errno(|| {
+            // SAFETY: membarrier touches no memory of ours.
+            let call = |command: i32| unsafe { libc::syscall(libc::SYS_membarrier, command, 0, 0) };
+            // Registering again is cheap, and a fork or an exec forgets it.
+            call(PRIVATE_EXPEDITED) == 0
+                || call(REGISTER_PRIVATE_EXPEDITED) == 0 && call(PRIVATE_EXPEDITED) == 0
+        })
+    }
+
     unsafe fn unmap(addr: usize, len: usize) {
         keep_errno(|| {
             // SAFETY: the caller owns the range.
             unsafe { libc::munmap(ptr::without_provenance_mut(addr), len) };
         });
+    }
+}
+
+/// The beginning of a file, as much as fits; nothing if it cannot be read.
+pub(crate) fn read_file<'a>(path: &core::ffi::CStr, text: &'a mut [u8]) -> &'a [u8] {
+    // SAFETY: the path is a C string, the buffer has its length, and the descriptor is ours.
+    unsafe {
+        let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        if fd < 0 {
+            return &[];
+        }
+        let n = libc::read(fd, text.as_mut_ptr().cast(), text.len());
+        libc::close(fd);
+        &text[..n.max(0) as usize]
     }
 }
 

@@ -4,7 +4,9 @@
 //! [`Os`] is what the allocator needs of a platform; [`linux`] is the one that exists and is tested.
 //! With the feature `fake-os` every call goes through [`fake`], which tests make refuse.
 
+pub(crate) mod limit;
 pub(crate) mod linux;
+pub(crate) mod live;
 pub(crate) mod message;
 pub(crate) mod options;
 
@@ -64,6 +66,13 @@ pub trait Os {
     /// # Safety
     /// Both ranges must be the caller's and accessible, and must not overlap.
     unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool;
+    /// Gives the memory of accessible pages back; they stay accessible and read as zeros. False if the system refuses.
+    ///
+    /// # Safety
+    /// The range must be the caller's; its content is lost.
+    unsafe fn discard(addr: usize, len: usize) -> bool;
+    /// A full memory barrier on all processors that run threads of this process; false if the system has none.
+    fn barrier_everywhere() -> bool;
     /// Gives memory and address space back.
     ///
     /// # Safety

@@ -9,7 +9,7 @@ pub(crate) mod region;
 pub(crate) mod summary;
 
 #[cfg(not(loom))]
-mod decay;
+pub(crate) mod decay;
 #[cfg(not(loom))]
 mod pieces;
 #[cfg(not(loom))]

@@ -9,7 +9,7 @@ use crate::num::ids::*;
 use crate::num::size::*;
 use crate::os::{Os, Refused, System};
 use crate::space;
-use crate::sync::{AtomicUsize, Ordering};
+use crate::sync::{AtomicUsize, Lock, Ordering};
 
 static REGION: [Region; REGIONS] = [const { Region::new() }; REGIONS];
 
@@ -22,15 +22,15 @@ struct Index {
     free: [Summary<true>; LEVELS],
     /// Regions with something pending.
     pending: Summary<false>,
-    /// Regions with something abandoned.
-    abandoned: Summary<false>,
+    /// Regions with something abandoned: arenas, and run arenas.
+    abandoned: [Summary<false>; 2],
 }
 
 static INDEX: [Index; PARTITIONS] = [const {
     Index {
         free: [const { Summary::new() }; LEVELS],
         pending: Summary::new(),
-        abandoned: Summary::new(),
+        abandoned: [const { Summary::new() }; 2],
     }
 }; PARTITIONS];
 
@@ -39,6 +39,9 @@ static COMMITTED: AtomicUsize = AtomicUsize::new(0);
 static PEAK_COMMITTED: AtomicUsize = AtomicUsize::new(0);
 /// Bytes of it that are free.
 static PENDING: AtomicUsize = AtomicUsize::new(0);
+
+/// Held while pending memory goes back, and over a fork.
+pub static PURGES: Lock = Lock::new();
 
 /// A piece just acquired.
 #[derive(Clone, Copy)]
@@ -239,6 +242,8 @@ pub fn pending_bytes() -> usize {
 /// Gives pending memory back to the OS until at most `kept` bytes are left, the largest pieces and highest
 /// addresses first; returns the bytes given.
 pub fn purge_down_to(kept: usize) -> usize {
+    // One at a time, so that what another is at is back as well when this returns.
+    let _guard = PURGES.lock();
     let mut given = 0;
     for p in PartitionId::all().rev() {
         let index = &INDEX[p.0 as usize].pending;
@@ -299,12 +304,11 @@ pub fn activate(id: SubRegionId) {
     REGION[id.region().0 as usize].activate(id.bit());
 }
 
-/// Offers a sub-region for adoption; the caller has given up all it knows of it.
-pub fn abandon(id: SubRegionId) {
+/// Offers a sub-region for adoption, by those who look for `runs` or for others; the caller has given up all it knows
+/// of it.
+pub fn abandon(id: SubRegionId, runs: bool) {
     REGION[id.region().0 as usize].abandon(id.bit());
-    INDEX[id.partition().0 as usize]
-        .abandoned
-        .set(id.region().index());
+    INDEX[id.partition().0 as usize].abandoned[usize::from(runs)].set(id.region().index());
 }
 
 /// Adopts a certain sub-region, if it is abandoned and nobody else is faster.
@@ -312,24 +316,49 @@ pub fn adopt(id: SubRegionId) -> bool {
     REGION[id.region().0 as usize].adopt(id.bit())
 }
 
-/// Adopts the lowest abandoned sub-region of a partition.
-pub fn adopt_any(p: PartitionId) -> Option<SubRegionId> {
-    let index = &INDEX[p.0 as usize].abandoned;
+/// Adopts the lowest abandoned sub-region of a partition that was abandoned with `runs`, as `is_runs` tells.
+pub fn adopt_any(
+    p: PartitionId,
+    runs: bool,
+    is_runs: impl Fn(SubRegionId) -> bool,
+) -> Option<SubRegionId> {
+    let index = &INDEX[p.0 as usize].abandoned[usize::from(runs)];
     let limit = space::usable_regions(p);
     let mut from = 0;
     while let Some(i) = index.find(from, limit) {
         let id = p.region(i);
         let region = &REGION[id.0 as usize];
-        let mut mask = region.masks().abandoned;
-        while mask != 0 {
-            let bit = mask.trailing_zeros();
-            if region.adopt(bit) {
-                return Some(id.sub(bit));
-            }
-            mask &= mask - 1;
+        let wanted = || {
+            let mask = region.masks().abandoned;
+            (0..FANOUT as u32)
+                .filter(move |bit| mask >> bit & 1 != 0)
+                .filter(|&bit| is_runs(id.sub(bit)) == runs)
+        };
+        if let Some(bit) = wanted().find(|&bit| region.adopt(bit)) {
+            return Some(id.sub(bit));
         }
-        index.clear(i, || region.masks().abandoned != 0);
+        index.clear(i, || wanted().next().is_some());
         from = i + 1;
+    }
+    None
+}
+
+/// The first abandoned sub-region of a partition from this number on.
+pub fn next_abandoned(p: PartitionId, from: u32) -> Option<SubRegionId> {
+    let limit = space::usable_regions(p);
+    let first = p.region(0).sub(0).0;
+    let start = from.max(first);
+    let mut i = (start - first) as usize / FANOUT;
+    let mut mask = u64::MAX << (start % FANOUT as u32);
+    while i < limit {
+        let id = p.region(i);
+        let found = masks(id).abandoned & mask;
+        if found != 0 {
+            return Some(id.sub(found.trailing_zeros()));
+        }
+        mask = u64::MAX;
+        let next = |kind: usize| INDEX[p.0 as usize].abandoned[kind].find(i + 1, limit);
+        i = [next(0), next(1)].into_iter().flatten().min()?;
     }
     None
 }

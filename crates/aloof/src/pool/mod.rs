@@ -49,12 +49,17 @@ pub struct Pool {
     /// The first word never handed out.
     fresh: Owned8,
     stock: Owned8,
+    /// 2 when a block was taken or given, one less at each look of the scavenger.
+    pub stirred: Owned8,
     /// Whether never-used blocks read as zeros.
     zeroed: Owned8,
 }
 
 const _: () = assert!(size_of::<Pool>() == space::UNIT_BYTES);
 const _: () = assert!(size_of::<RemoteHead>() == space::UNIT_BYTES);
+
+/// Looks of the scavenger that a pool is spared after it was used last.
+pub const STIRRED: u8 = 2;
 
 /// Why a block cannot be freed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -119,6 +124,7 @@ impl Pool {
         pool.fresh.set(0);
         pool.stock.set(Stock::Consumed as u8);
         pool.zeroed.set(zeroed.into());
+        pool.stirred.set(STIRRED);
         for i in 0..u32::from(info.chunks) {
             // Relaxed: the tags, set after, are what others look at first.
             space::pool_of(ChunkId(chunk.0 + i))
@@ -295,6 +301,34 @@ impl Pool {
     #[inline(always)]
     pub fn count_given(&self, blocks: u32) {
         self.free.add(blocks);
+    }
+
+    /// Calls `f(offset, bytes)`, from the base, for every stretch of free blocks that were used before.
+    pub fn each_free_stretch(&self, mut f: impl FnMut(usize, usize)) {
+        let (size, fresh) = (self.info().size as usize, u32::from(self.fresh.get()));
+        let blocks = (fresh * 64).min(u32::from(self.info().blocks));
+        let mut at = 0;
+        while at < blocks {
+            let word = self.word(at / 64).get() >> (at % 64);
+            if word == 0 {
+                at = (at / 64 + 1) * 64;
+                continue;
+            }
+            at += word.trailing_zeros();
+            let start = at;
+            // To the end of the ones, over as many words as they go.
+            loop {
+                let ones = (!(self.word(at / 64).get() >> (at % 64))).trailing_zeros();
+                at += ones.min(64 - at % 64);
+                if ones == 0 || at % 64 != 0 || at >= blocks {
+                    break;
+                }
+            }
+            f(
+                self.offset() + start as usize * size,
+                (at - start) as usize * size,
+            );
+        }
     }
 
     /// Blocks of a word that are free and in the pool.

@@ -126,6 +126,7 @@ pub fn take(sub: &SubRegion, n: u32) -> Option<Taken> {
     set_start(sub, best, true);
     join(sub, best, n - 1, true);
     count_used(sub, n, 0);
+    stir(sub, best, n);
     let zeroed = touch(sub, best, n);
     Some(Taken { at: best, zeroed })
 }
@@ -154,6 +155,7 @@ pub fn give(sub: &SubRegion, at: u32) -> u32 {
     set_start(sub, at, false);
     join(sub, at, n - 1, false);
     count_used(sub, 0, n);
+    stir(sub, at, n);
     n
 }
 
@@ -163,6 +165,7 @@ pub fn resize(sub: &SubRegion, at: u32, n: u32) -> bool {
     if n < have {
         join(sub, at + n - 1, have - n, false);
         count_used(sub, 0, have - n);
+        stir(sub, at + n, have - n);
     } else if n > have {
         let end = at + have;
         if at + n > UNITS as u32 || next_unit(sub, end, true) < at + n {
@@ -170,9 +173,38 @@ pub fn resize(sub: &SubRegion, at: u32, n: u32) -> bool {
         }
         join(sub, end - 1, n - have, true);
         count_used(sub, n - have, 0);
+        stir(sub, end, n - have);
         touch(sub, end, n - have);
     }
     true
+}
+
+/// Units of a 64th.
+const UNITS_64TH: u32 = UNITS as u32 / 64;
+
+/// The 64ths that hold these units.
+fn in_64ths(at: u32, n: u32) -> u64 {
+    let (first, last) = (at / UNITS_64TH, (at + n - 1) / UNITS_64TH);
+    bits::run(first, last - first + 1)
+}
+
+fn stir(sub: &SubRegion, at: u32, n: u32) {
+    sub.stir(in_64ths(at, n));
+}
+
+/// Calls `f(start, length)` for every free run that may have pages and, if `cold`, was neither taken nor given for a
+/// while; what it returns true for has none any more.
+pub fn each_free_pages(sub: &SubRegion, cold: bool, mut f: impl FnMut(u32, u32) -> bool) {
+    let recent = if cold { sub.recent() } else { 0 };
+    free_runs(sub, |at, n| {
+        let touched = (sub.touched.get() as u32).min(at + n);
+        if touched <= at || in_64ths(at, touched - at) & recent != 0 {
+            return;
+        }
+        if f(at, touched - at) && u64::from(touched) == sub.touched.get() {
+            sub.touched.set(at.into());
+        }
+    });
 }
 
 /// In the child of a fork: counts the used units anew.

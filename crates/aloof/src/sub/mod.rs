@@ -44,6 +44,8 @@ pub struct SubRegion {
     pub collected: Owned32,
     /// Arena: 1 if it is for small pools only, on huge pages.
     pub dense: Owned32,
+    /// 2 when something was taken or given here, one less at each look of the scavenger.
+    pub stirred: Owned32,
     /// Neighbours on the owner's shelf, as number + 1.
     next: Owned32,
     prev: Owned32,
@@ -60,6 +62,9 @@ pub struct SubRegion {
 }
 
 const _: () = assert!(size_of::<SubRegion>() == space::SUBREGION_BYTES);
+
+/// Looks of the scavenger that something is spared after it was used last.
+pub const STIRRED: u32 = 2;
 
 /// Marks nodes that are sub-regions.
 const NODE_BIT: u32 = 1 << 31;
@@ -150,6 +155,7 @@ impl SubRegion {
         self.joined.set(0);
         self.used_units.set(0);
         self.dense.set(0);
+        self.stirred.set(STIRRED);
         self.collected.set(self.remote.done());
         self.next.set(0);
         self.prev.set(0);
@@ -161,6 +167,32 @@ impl SubRegion {
             if self.joined_word(w) != 0 {
                 self.set_joined_word(w, 0);
             }
+        }
+    }
+
+    /// Notes that 64ths of it were taken or given.
+    #[inline]
+    pub fn stir(&self, mask: u64) {
+        self.stirred.set(STIRRED);
+        self.set_recent(self.recent() | mask);
+    }
+
+    /// 64ths that were taken or given since the last look of the scavenger, who clears it. An arena has no units, and a
+    /// run arena no chunks, so that each has a word to spare.
+    pub fn recent(&self) -> u64 {
+        if self.kind() == Kind::Arena {
+            self.joined_word(0)
+        } else {
+            self.free.get()
+        }
+    }
+
+    /// See [`SubRegion::recent`]; the owner's right.
+    pub fn set_recent(&self, mask: u64) {
+        if self.kind() == Kind::Arena {
+            self.set_joined_word(0, mask);
+        } else {
+            self.free.set(mask);
         }
     }
 

@@ -5,11 +5,17 @@
 
 #[cfg(not(loom))]
 pub(crate) use core::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering,
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
 };
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+mod gate;
+pub(crate) use gate::Gate;
+#[cfg(not(loom))]
+mod bell;
+#[cfg(not(loom))]
+pub(crate) use bell::Bell;
 #[cfg(not(loom))]
 mod lock;
 #[cfg(not(loom))]

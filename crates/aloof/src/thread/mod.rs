@@ -5,12 +5,14 @@
 //! slow path replaces it by a real heap; the thread's exit by a front that says so.
 
 mod process;
+mod scavenger;
 mod word;
 
 use crate::heap::{self, DEAD, Heap};
+use crate::partition::decay::BELL;
 use crate::sync::{AtomicU32, Ordering};
 
-pub(crate) use process::{age_ns, begin, options};
+pub(crate) use process::{age_ns, begin};
 pub(crate) use word::front;
 
 /// The key whose destructor ends a thread's heap: value + 1, 0 before it exists.
@@ -24,10 +26,29 @@ const EXIT_ROUNDS: u32 = 2;
 /// `f` gets one for the moment. None if there is no memory for a heap.
 #[inline]
 pub fn with_heap<R>(f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
-    match current() {
-        Some(heap) => Some(f(heap)),
+    let result = match current() {
+        Some(heap) => Some(inside(heap, f)),
         None => with_heap_slow(front().id.get(), f),
+    };
+    if BELL.rang() {
+        scavenger::rang();
     }
+    result
+}
+
+/// Runs `f` while no visitor is in the heap.
+#[inline(always)]
+fn inside<R>(heap: &'static Heap, f: impl FnOnce(&'static Heap) -> R) -> R {
+    heap.gate.enter();
+    let result = f(heap);
+    heap.gate.leave();
+    result
+}
+
+/// Runs `f` on the calling thread's heap, if it has one.
+#[inline]
+pub fn with_current<R>(f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
+    current().map(|heap| inside(heap, f))
 }
 
 #[cold]
@@ -36,9 +57,11 @@ fn with_heap_slow<R>(id: u32, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
     if !process::begin() {
         return None;
     }
-    let heap = heap::acquire()?;
+    let Some(heap) = heap::acquire() else {
+        return heap::with_spare(f);
+    };
     if id == DEAD {
-        let result = f(heap);
+        let result = inside(heap, f);
         heap.retire();
         return Some(result);
     }
@@ -46,7 +69,7 @@ fn with_heap_slow<R>(id: u32, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
     word::set(&heap.front);
     process::begin_late();
     arm_exit(heap);
-    Some(f(heap))
+    Some(inside(heap, f))
 }
 
 /// The calling thread's heap, if it has one.

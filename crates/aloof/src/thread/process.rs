@@ -2,10 +2,11 @@
 
 use core::mem::MaybeUninit;
 
-use super::{EXIT_KEY, current, on_thread_exit};
+use super::{EXIT_KEY, current, on_thread_exit, scavenger, with_current};
 use crate::direct::huge;
 use crate::heap;
 use crate::os::linux::now_ns;
+use crate::os::live;
 use crate::os::options::Options;
 use crate::pool;
 use crate::space;
@@ -42,12 +43,16 @@ pub fn begin() -> bool {
     if STAGE.load(Ordering::Relaxed) != 0 {
         return true;
     }
-    if !space::init() || !pool::init() {
+    if !space::init() || !pool::init() || !heap::keep_spare() {
         return false;
     }
     STARTED_AT.store(now_ns(), Ordering::Relaxed);
+    let options = Options::read();
+    if let Some(dir) = options.live_dir {
+        live::start(dir);
+    }
     // SAFETY: under the lock, and nobody reads before the store below.
-    unsafe { (*OPTIONS.0.get()).write(Options::read()) };
+    unsafe { (*OPTIONS.0.get()).write(options) };
     STAGE.store(1, Ordering::Release);
     true
 }
@@ -88,9 +93,11 @@ pub fn begin_late() {
     }
 }
 
-/// Locks over a fork, in this order: `begin` takes the space's lock while it holds its own, and no other two
-/// are ever held together.
+/// Locks over a fork, in this order: visits may take any of the others, and `begin` takes the space's lock while it holds
+/// its own.
 unsafe extern "C" fn before_fork() {
+    heap::SPARE_IN_USE.lock_for_fork();
+    scavenger::before_fork();
     LOCK.lock_for_fork();
     space::before_fork();
     huge::before_fork();
@@ -100,20 +107,26 @@ unsafe extern "C" fn after_fork_parent() {
     huge::after_fork();
     space::after_fork();
     LOCK.unlock_after_fork();
+    scavenger::after_fork_parent();
+    heap::SPARE_IN_USE.unlock_after_fork();
 }
 
 unsafe extern "C" fn after_fork_child() {
     huge::after_fork();
     space::after_fork();
     LOCK.unlock_after_fork();
+    scavenger::after_fork_child();
+    heap::SPARE_IN_USE.unlock_after_fork();
+    if let Some(dir) = options().and_then(|o| o.live_dir) {
+        live::forget();
+        live::start(dir);
+    }
     heap::orphan_all_but(current().map(heap::Heap::id));
 }
 
 /// At exit: blocks freed last are checked like all others, then the figures go out if asked for.
 extern "C" fn at_exit() {
-    if let Some(heap) = current() {
-        heap.settle_all();
-    }
+    with_current(heap::Heap::settle_all);
     if let Some(options) = options() {
         stats::at_exit(&options, age_ns());
     }

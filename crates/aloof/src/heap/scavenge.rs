@@ -1,0 +1,198 @@
+//! Free pages of heaps go back to the OS: of heaps whose threads are quiet, of orphans, of one's own.
+//!
+//! A sub-region, a pool and a 64th of an arena are **cold** when nothing was taken or given in them between two
+//! looks. What is cold and free goes back: chunks, units and pages inside pools; cold empty pools and arenas are
+//! closed. What a busy thread works in never is.
+//!
+//! Other heaps are entered by their gate, one sub-region at a time, and left alone while their threads are inside.
+//! Magazines and slots are their threads' alone.
+
+use super::{Heap, registry};
+use crate::arena;
+use crate::num::bits;
+use crate::num::ids::*;
+use crate::os::{Os, System};
+use crate::partition;
+use crate::pool::Pool;
+use crate::run;
+use crate::space;
+use crate::sub::{Kind, SubRegion};
+use crate::sync::Lock;
+
+/// Held by whoever visits other heaps, and over a fork.
+pub static VISITS: Lock = Lock::new();
+
+/// What to give back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// What is cold.
+    Cold,
+    /// All that is free.
+    All,
+}
+
+/// Visits another heap, if its thread is not inside; `f` may do what the thread may, but for magazines and slots.
+fn visit<R>(id: HeapId, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
+    let heap = Heap::of(id);
+    heap.gate.try_visit(System::barrier_everywhere).then(|| {
+        let result = f(heap);
+        heap.gate.end_visit();
+        result
+    })
+}
+
+/// Looks at all sub-regions of all heaps, and at orphans; `me` is the caller's heap. True if another look would find
+/// more to give back.
+pub fn pass(me: &Heap, reach: Reach) -> bool {
+    let _visits = VISITS.lock();
+    for id in registry::live() {
+        if id != me.id() && Heap::of(id).shared().inbox.has_mail() {
+            visit(id, |heap| {
+                // It may have ended meanwhile; inside the gate it cannot.
+                if !heap.shared().inbox.is_closed() {
+                    heap.read_mail();
+                }
+            });
+        }
+    }
+    let mut more = false;
+    for id in partition::active() {
+        let sub = SubRegion::of(id);
+        let owner = sub.owner();
+        if owner == HeapId::NONE {
+            more |= me.scavenge_orphan(id, reach);
+        } else if reach == Reach::Cold && sub.stirred.get() == 0 {
+            continue;
+        } else if owner == me.id() {
+            me.scavenge_own(id, sub, reach);
+        } else {
+            visit(owner, |heap| {
+                // It may have changed hands meanwhile.
+                if sub.owner() == owner {
+                    heap.scavenge_own(id, sub, reach);
+                }
+            });
+        }
+        more |= sub.kind() != Kind::Free && sub.stirred.get() != 0;
+    }
+    more
+}
+
+/// Gives the whole pages of a range, from the base, back to the OS.
+fn discard(offset: usize, len: usize) -> bool {
+    let page = System::page_size() - 1;
+    let start = (space::base() + offset + page) & !page;
+    let end = (space::base() + offset + len) & !page;
+    // SAFETY: the range is free, and whoever could hand it out waits for us.
+    start < end && unsafe { System::discard(start, end - start) }
+}
+
+/// Gives the free pages inside a pool back.
+fn discard_in_pool(pool: &Pool) {
+    pool.each_free_stretch(|offset, len| {
+        discard(offset, len);
+    });
+}
+
+/// Gives the free chunks or units of a sub-region back.
+fn discard_free(id: SubRegionId, sub: &SubRegion, cold: bool) {
+    let (p, start) = (id.partition(), id.offset());
+    if sub.kind() == Kind::Runs {
+        run::each_free_pages(sub, cold, |at, n| {
+            discard(
+                start + ((at as usize) << p.unit_shift()),
+                (n as usize) << p.unit_shift(),
+            )
+        });
+        return;
+    }
+    let mut left = arena::free_pages(sub, cold);
+    while left != 0 {
+        let at = left.trailing_zeros();
+        let n = (!(left >> at)).trailing_zeros();
+        let mask = bits::run(at, n);
+        left &= !mask;
+        if discard(
+            start + ((at as usize) << p.chunk_shift()),
+            (n as usize) << p.chunk_shift(),
+        ) {
+            arena::untouch(sub, mask);
+        }
+    }
+}
+
+/// One look less; whether the last has been.
+fn cools(left: u32) -> u32 {
+    left.saturating_sub(1)
+}
+
+impl Heap {
+    /// Gives back what is free in an own sub-region.
+    fn scavenge_own(&self, id: SubRegionId, sub: &SubRegion, reach: Reach) {
+        let cold = reach == Reach::Cold;
+        let left = cools(sub.stirred.get());
+        if sub.kind() == Kind::Arena && id.partition().0 == 0 {
+            let spared = if cold { sub.recent() } else { 0 };
+            Heap::each_pool(id, sub, |pool_id| self.scavenge_pool(pool_id, reach));
+            if sub.owner() != self.id() || sub.kind() != Kind::Arena {
+                // Its last pool was dissolved, and it with it.
+                return;
+            }
+            // What was dissolved just now was cold before.
+            sub.set_recent(sub.recent() & spared);
+        }
+        discard_free(id, sub, cold);
+        sub.set_recent(0);
+        sub.stirred.set(left);
+        let empty = match sub.kind() {
+            Kind::Runs => run::is_empty(sub),
+            _ => arena::is_empty(sub),
+        };
+        if empty && (left == 0 || !cold) {
+            self.close_if_quiet(id, sub, partition::release_cold);
+        }
+    }
+
+    fn scavenge_pool(&self, id: PoolId, reach: Reach) {
+        let pool = Pool::of(id);
+        let left = cools(pool.stirred.get().into());
+        let was = pool.stirred.get();
+        pool.stirred.set(left as u8);
+        if reach == Reach::Cold && (left != 0 || was == 0) {
+            return;
+        }
+        if pool.is_empty() && Pool::remote(id).is_quiet(pool.collected.get()) {
+            self.dissolve(id);
+        } else {
+            discard_in_pool(pool);
+        }
+    }
+
+    /// Takes the posts of an orphan, and gives back what is free in it. True if another look would find more.
+    fn scavenge_orphan(&self, id: SubRegionId, reach: Reach) -> bool {
+        if !partition::adopt(id) {
+            return false;
+        }
+        let sub = SubRegion::of(id);
+        let before = sub.stirred.get();
+        let left = if self.settle_orphan(id, sub) {
+            crate::sub::STIRRED
+        } else {
+            cools(before)
+        };
+        sub.stirred.set(left);
+        if reach == Reach::All || before != 0 && left == 0 {
+            if sub.kind() == Kind::Arena && id.partition().0 == 0 {
+                Heap::each_pool(id, sub, |pool_id| discard_in_pool(Pool::of(pool_id)));
+            }
+            discard_free(id, sub, false);
+            sub.set_recent(0);
+            sub.stirred.set(0);
+        }
+        let more = sub.stirred.get() != 0;
+        super::life::give_up(id, sub);
+        // Who posted meanwhile could not sweep.
+        self.sweep_if_posted(id);
+        more
+    }
+}

@@ -1,0 +1,151 @@
+//! The limit of resident memory: asked for, or of the control group.
+//!
+//! Resident memory is read from the kernel now and then and estimated between: what was handed out since then may all
+//! be touched. A request that would pass the limit is first an occasion to give memory back.
+
+use super::linux::{keep_errno, read_file};
+use super::options::Setting;
+use crate::sync::{AtomicUsize, Ordering};
+
+/// Resident bytes at most: at the last reading, and all that was handed out since.
+static ESTIMATE: AtomicUsize = AtomicUsize::new(0);
+/// Below this nothing is to be done: the smaller of the two limits.
+static WATCH: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+/// A program's function that hears when memory grows beyond a soft limit.
+pub type OnSoftLimit = extern "C" fn(resident: usize, data: usize);
+static SOFT: AtomicUsize = AtomicUsize::new(usize::MAX);
+static SOFT_FUNCTION: AtomicUsize = AtomicUsize::new(0);
+static SOFT_DATA: AtomicUsize = AtomicUsize::new(0);
+/// 1 from the call until memory is below the soft limit again.
+static SOFT_TOLD: AtomicUsize = AtomicUsize::new(0);
+
+/// Part of a control group's limit that is left to what is not resident memory of ours: page tables, stacks, files.
+const MARGIN_SHARE: usize = 32;
+const MARGIN_MIN: usize = 4 << 20;
+
+/// What becomes of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It may go on.
+    Granted,
+    /// It may go on after memory went back, if enough did.
+    Tight,
+}
+
+/// Computes what to watch anew, after a setting changed.
+pub fn watch() {
+    let limit = Setting::Limit.get() as usize;
+    WATCH.store(limit.min(SOFT.load(Ordering::Relaxed)), Ordering::Relaxed);
+}
+
+/// Sets or, with `usize::MAX` bytes, removes the soft limit.
+pub fn set_soft(bytes: usize, function: OnSoftLimit, data: usize) {
+    SOFT.store(usize::MAX, Ordering::Relaxed);
+    SOFT_DATA.store(data, Ordering::Relaxed);
+    SOFT_FUNCTION.store(function as usize, Ordering::Relaxed);
+    SOFT_TOLD.store(0, Ordering::Relaxed);
+    // Release: who sees the limit sees the function.
+    SOFT.store(bytes, Ordering::Release);
+    watch();
+}
+
+/// Whether `size` bytes more are within the limits. Almost always one load and one comparison.
+#[inline(always)]
+pub fn admit(size: usize) -> Verdict {
+    if WATCH.load(Ordering::Relaxed) == usize::MAX {
+        return Verdict::Granted;
+    }
+    admit_slow(size)
+}
+
+#[cold]
+#[inline(never)]
+fn admit_slow(size: usize) -> Verdict {
+    let estimate = ESTIMATE
+        .fetch_add(size, Ordering::Relaxed)
+        .saturating_add(size);
+    if estimate <= WATCH.load(Ordering::Relaxed) {
+        return Verdict::Granted;
+    }
+    let resident = resident();
+    ESTIMATE.store(resident.saturating_add(size), Ordering::Relaxed);
+    tell(resident.saturating_add(size));
+    if resident.saturating_add(size) <= Setting::Limit.get() as usize {
+        Verdict::Granted
+    } else {
+        // What was not granted is not there.
+        ESTIMATE.store(resident, Ordering::Relaxed);
+        Verdict::Tight
+    }
+}
+
+/// Whether an eighth or less of the limit is left.
+pub fn is_near() -> bool {
+    let limit = Setting::Limit.get() as usize;
+    limit != usize::MAX && resident() > limit - limit / 8
+}
+
+/// Calls the program's function, once each time the soft limit is passed.
+fn tell(expected: usize) {
+    // Acquire: pairs with `set_soft`.
+    let soft = SOFT.load(Ordering::Acquire);
+    if expected <= soft {
+        SOFT_TOLD.store(0, Ordering::Relaxed);
+        return;
+    }
+    let function = SOFT_FUNCTION.load(Ordering::Relaxed);
+    if function != 0 && SOFT_TOLD.swap(1, Ordering::Relaxed) == 0 {
+        // SAFETY: set from such a function by `set_soft`.
+        let function = unsafe { core::mem::transmute::<usize, OnSoftLimit>(function) };
+        function(expected, SOFT_DATA.load(Ordering::Relaxed));
+    }
+}
+
+/// Resident bytes of the process, as the kernel counts them now.
+pub fn resident() -> usize {
+    keep_errno(|| {
+        let mut text = [0; 128];
+        let fields = read_file(c"/proc/self/statm", &mut text);
+        let pages = fields.split(|&c| c == b' ').nth(1).and_then(number);
+        // SAFETY: sysconf has no preconditions.
+        pages.unwrap_or(0) * unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+    })
+}
+
+fn number(digits: &[u8]) -> Option<usize> {
+    let text = core::str::from_utf8(digits).ok()?;
+    text.trim().parse().ok()
+}
+
+/// The memory limit of the process's control group (version 2) and those above it, less a margin.
+pub fn of_control_group() -> Option<usize> {
+    keep_errno(|| {
+        let mut text = [0; 512];
+        let groups = read_file(c"/proc/self/cgroup", &mut text);
+        let path = groups
+            .split(|&c| c == b'\n')
+            .find_map(|line| line.strip_prefix(b"0::"))?;
+        let mut path = path;
+        let mut least = usize::MAX;
+        loop {
+            for file in [&b"/memory.max\0"[..], b"/memory.high\0"] {
+                least = least.min(limit_in(path, file).unwrap_or(usize::MAX));
+            }
+            let Some(end) = path.iter().rposition(|&c| c == b'/') else {
+                break;
+            };
+            path = &path[..end];
+        }
+        (least != usize::MAX).then(|| least - (least / MARGIN_SHARE).max(MARGIN_MIN).min(least))
+    })
+}
+
+/// The number in a file of a control group; none if it says `max`.
+fn limit_in(group: &[u8], file: &[u8]) -> Option<usize> {
+    let mut path = super::message::Line::new();
+    path.text("/sys/fs/cgroup").bytes(group).bytes(file);
+    let path = core::ffi::CStr::from_bytes_with_nul(path.as_bytes()).ok()?;
+    let mut text = [0; 64];
+    number(read_file(path, &mut text))
+}
