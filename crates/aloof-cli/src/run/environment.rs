@@ -6,12 +6,22 @@ use std::path::Path;
 
 const PRELOAD: &str = "LD_PRELOAD";
 const STATS_DIR: &str = "ALOOF_STATS_DIR";
+const LIVE_DIR: &str = "ALOOF_LIVE_DIR";
 
-/// The given environment with the library preloaded and, for `--stats`, the directory for the statistics.
+/// Where the library leaves what aloof reads.
+#[derive(Clone, Copy, Default)]
+pub struct Directories<'a> {
+    /// For the statistics at the end of each process.
+    pub stats: Option<&'a Path>,
+    /// For the figures of the running ones.
+    pub live: Option<&'a Path>,
+}
+
+/// The given environment with the library preloaded and the directories named that are wanted.
 pub fn with(
     inherited: impl IntoIterator<Item = (OsString, OsString)>,
     library: &Path,
-    stats_dir: Option<&Path>,
+    directories: Directories,
 ) -> Vec<(OsString, OsString)> {
     let mut environment: Vec<_> = inherited.into_iter().collect();
     let before = environment
@@ -20,8 +30,10 @@ pub fn with(
         .map(|(_, value)| value.as_os_str());
     let preload = preload(library, before.unwrap_or_default());
     set(&mut environment, PRELOAD, preload);
-    if let Some(directory) = stats_dir {
-        set(&mut environment, STATS_DIR, directory.into());
+    for (key, directory) in [(STATS_DIR, directories.stats), (LIVE_DIR, directories.live)] {
+        if let Some(directory) = directory {
+            set(&mut environment, key, directory.into());
+        }
     }
     environment
 }
@@ -80,21 +92,22 @@ mod tests {
     fn other_variables_stay_and_the_directory_replaces_an_inherited_one() {
         let pair = |key: &str, value: &str| (OsString::from(key), OsString::from(value));
         let inherited = [pair("A", "1"), pair(STATS_DIR, "/old"), pair("B", "=2")];
-        let environment = with(
-            inherited.clone(),
-            Path::new("/l.so"),
-            Some(Path::new("/new")),
-        );
+        let both = Directories {
+            stats: Some(Path::new("/new")),
+            live: Some(Path::new("/live")),
+        };
+        let environment = with(inherited.clone(), Path::new("/l.so"), both);
         assert_eq!(
             environment,
             [
                 pair("A", "1"),
                 pair(STATS_DIR, "/new"),
                 pair("B", "=2"),
-                pair(PRELOAD, "/l.so")
+                pair(PRELOAD, "/l.so"),
+                pair(LIVE_DIR, "/live")
             ]
         );
-        let environment = with(inherited, Path::new("/l.so"), None);
+        let environment = with(inherited, Path::new("/l.so"), Directories::default());
         assert_eq!(environment[1], pair(STATS_DIR, "/old"));
     }
 

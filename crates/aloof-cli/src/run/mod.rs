@@ -1,9 +1,11 @@
 //! `aloof run`: runs a program with the shared library preloaded.
 //!
 //! The request flows one way: `find` the program, `examine` whether the loader will obey LD_PRELOAD in it, choose the
-//! `library`, make the `environment`, then either become the program (no `--stats`: nothing of aloof stays) or
-//! `supervise` it and print what `stats` reads.
+//! `library`, make the `environment`, then either become the program (nothing of aloof stays) or, for `--stats`,
+//! `--watch` and `--html`, run it `beside` aloof: `supervise` stands between it and the shell, `watch` looks
+//! at it while it runs, and `stats` reads what it left in the end.
 
+mod beside;
 mod cache;
 mod elf;
 mod environment;
@@ -14,44 +16,58 @@ mod privilege;
 mod script;
 mod stats;
 mod supervise;
+mod watch;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Write;
-use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context;
-
 use crate::failure::Failure;
 use crate::sys;
+
+use environment::Directories;
 
 const EXAMPLES: &str = "\
 Examples:
   aloof run -- ls -l /                    status, signals and output are those of ls
   aloof run --stats -- make -j2           memory of make and of all that it starts
+  aloof run --watch -- ./server           a chart of its memory while it runs
+  aloof run --html mem.html -- ./job      the same, and a page with a plot in the end
   aloof run --lib ./libother.so -- ./app  another library, in the same way
+
+The chart of --watch is drawn at the bottom of the terminal, the program writes above it. Where standard error is no
+terminal, a line a second is written there instead. It shows the resident memory of the program and of all that it starts,
+and the bytes that they have allocated and not freed.
 
 Exit status:
   that of the program; when a signal ended it, aloof ends by the same signal
   127  the program is not found
   126  it cannot be executed
   2    aloof was called wrongly
-  1    the program cannot run on aloof: statically linked, setuid, of another machine or C library
+  1    the program cannot run on aloof: statically linked, setuid, of another machine or C library; or the file of
+       --html cannot be written
 
 Programs started by the program run on aloof too, unless they are statically linked or setuid, or LD_PRELOAD is taken
 out of their environment.";
 
 /// Run a dynamically linked program on aloof.
 ///
-/// The library is preloaded with LD_PRELOAD, in front of libraries already named there. Without --stats, aloof becomes
-/// the program and leaves nothing of itself behind.
+/// The library is preloaded with LD_PRELOAD, in front of libraries already named there. Without --stats, --watch and
+/// --html, aloof becomes the program and leaves nothing of itself behind.
 #[derive(clap::Args)]
-#[command(override_usage = "aloof run [--stats] [--lib PATH] [--] CMD [ARGS]...", after_help = EXAMPLES)]
+#[command(override_usage = "aloof run [--stats] [--watch] [--html FILE] [--lib PATH] [--] CMD [ARGS]...", after_help = EXAMPLES)]
 pub struct Args {
     /// Print a summary on standard error when the program has ended: time, peak and live memory, metadata, tiers
     #[arg(long)]
     stats: bool,
+
+    /// Show resident memory and live bytes on standard error while the program runs
+    #[arg(long)]
+    watch: bool,
+
+    /// Write a page with a plot of both over time to this file when the program has ended; implies --watch
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 
     /// Preload this shared library instead of the one inside aloof
     #[arg(long, value_name = "PATH")]
@@ -62,7 +78,7 @@ pub struct Args {
     command: Vec<OsString>,
 }
 
-/// Runs the program; returns only with `--stats` or when it could not be run.
+/// Runs the program; returns only when that was beside aloof, or impossible.
 pub fn main(args: Args) -> anyhow::Result<ExitCode> {
     let name = args.command[0].as_os_str();
     let program = find::find(name, std::env::var_os("PATH").as_deref())?;
@@ -82,43 +98,15 @@ pub fn main(args: Args) -> anyhow::Result<ExitCode> {
                 .collect(),
         ),
     };
-    let image = |stats_dir: Option<&Path>| {
-        let environment = environment::with(std::env::vars_os(), &library, stats_dir);
+    let image = |directories: Directories| {
+        let environment = environment::with(std::env::vars_os(), &library, directories);
         sys::Image::new(path, arguments.iter().copied(), environment)
     };
-    if args.stats {
-        with_stats(name, &program, image)
-    } else {
-        Err(cannot_execute(&program, &image(None)?.exec()))
+    if !args.stats && !args.watch && args.html.is_none() {
+        let image = image(Directories::default())?;
+        return Err(cannot_execute(&program, &image.exec()));
     }
-}
-
-fn with_stats(
-    name: &OsStr,
-    program: &Path,
-    image: impl FnOnce(Option<&Path>) -> std::io::Result<sys::Image>,
-) -> anyhow::Result<ExitCode> {
-    let directory = tempfile::Builder::new()
-        .prefix("aloof-stats-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
-        .tempdir()
-        .context("cannot make a temporary directory for the statistics")?;
-    let image = image(Some(directory.path()))?;
-    let ended = supervise::run(image).map_err(|error| match error {
-        supervise::Error::Spawn(e) => cannot_execute(program, &e),
-        supervise::Error::Wait(e) => anyhow::Error::new(e).context("cannot wait for the program"),
-    })?;
-    let collected = stats::collect(directory.path());
-    // Whoever closed stderr does not want it.
-    let _ = std::io::stderr().write_all(stats::summary(name, &ended, &collected).as_bytes());
-    // Before a death by signal, which runs no destructor.
-    drop(directory);
-    match ended.status.signal() {
-        Some(signal) => sys::die_by(signal),
-        None => Ok(ExitCode::from(
-            ended.status.code().map_or(1, |code| code as u8),
-        )),
-    }
+    beside::run(&args, &program, image)
 }
 
 fn cannot_execute(program: &Path, error: &std::io::Error) -> anyhow::Error {

@@ -1,4 +1,4 @@
-//! Runs the program in a child for `--stats`, as if aloof were not in between.
+//! Runs the program in a child for `--stats` and `--watch`, as if aloof were not in between.
 //!
 //! The child stays in aloof's process group, so the terminal's signals reach it without help: only those that a process
 //! sent to aloof are passed on. Job control is mirrored: when the child is stopped aloof stops too, so that the shell
@@ -43,8 +43,26 @@ pub enum Error {
     Wait(io::Error),
 }
 
+/// Looks at the program from time to time while it runs.
+pub trait Onlooker {
+    /// Looks, so long after the start; returns how long to wait for the next look.
+    fn look(&mut self, program: Pid, elapsed: Duration) -> Option<Duration>;
+
+    /// The terminal goes to somebody else, until the next look.
+    fn step_aside(&mut self) {}
+}
+
+/// Nobody looks.
+pub struct Nobody;
+
+impl Onlooker for Nobody {
+    fn look(&mut self, _: Pid, _: Duration) -> Option<Duration> {
+        None
+    }
+}
+
 /// Runs the image to its end.
-pub fn run(image: Image) -> Result<Ended, Error> {
+pub fn run(image: Image, onlooker: &mut dyn Onlooker) -> Result<Ended, Error> {
     let waited = Waited::new(&[&FORWARDED[..], &[libc::SIGCHLD]].concat()).map_err(Error::Spawn)?;
     let start = Instant::now();
     let pid = sys::spawn(image, &waited).map_err(Error::Spawn)?;
@@ -53,8 +71,11 @@ pub fn run(image: Image) -> Result<Ended, Error> {
         stopped: false,
         resumed: false,
     };
+    let look =
+        |onlooker: &mut dyn Onlooker| Some(Instant::now() + onlooker.look(pid, start.elapsed())?);
+    let mut next_look = look(onlooker);
     loop {
-        let received = waited.next().map_err(Error::Wait)?;
+        let received = waited.next(next_look).map_err(Error::Wait)?;
         // Before the signal is dealt with: what to do with a SIGCONT depends on what has become of the child.
         while let Some(change) = sys::wait(pid).map_err(Error::Wait)? {
             match change {
@@ -70,14 +91,20 @@ pub fn run(image: Image) -> Result<Ended, Error> {
                 Changed::Stopped(signal) => {
                     child.stopped = true;
                     if JOB_STOPS.contains(&signal) {
+                        onlooker.step_aside();
                         sys::stop_by(signal);
                         child.resumed = true;
                     }
                 }
             }
         }
-        if received.signal != libc::SIGCHLD {
+        if let Some(received) = received
+            && received.signal != libc::SIGCHLD
+        {
             child.pass_on(&received);
+        }
+        if next_look.is_some_and(|at| at <= Instant::now()) {
+            next_look = look(onlooker);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::time::Instant;
 
 /// A signal that arrived.
 pub struct Received {
@@ -39,22 +40,31 @@ impl Waited {
         self.before
     }
 
-    /// Waits for the next of them.
-    pub fn next(&self) -> io::Result<Received> {
+    /// Waits for the next of them; none when the time came first.
+    pub fn next(&self, until: Option<Instant>) -> io::Result<Option<Received>> {
         let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
         loop {
-            // SAFETY: a valid set to read and a valid place to write.
-            let signal = unsafe { libc::sigwaitinfo(&raw const self.set, info.as_mut_ptr()) };
+            let rest = until.map(|at| at.saturating_duration_since(Instant::now()));
+            let rest = rest.map(|rest| libc::timespec {
+                tv_sec: rest.as_secs() as libc::time_t,
+                tv_nsec: rest.subsec_nanos().into(),
+            });
+            let rest = rest.as_ref().map_or(ptr::null(), ptr::from_ref);
+            // SAFETY: a valid set and a valid time (or none) to read, and a valid place to write.
+            let signal =
+                unsafe { libc::sigtimedwait(&raw const self.set, info.as_mut_ptr(), rest) };
             if signal > 0 {
                 // SAFETY: zeroed at first, filled by the call that succeeded.
                 let info = unsafe { info.assume_init() };
                 // Codes above zero are the kernel's own. SAFETY: the others (kill, tgkill, sigqueue) fill the pid in.
                 let sender = (info.si_code <= 0).then(|| unsafe { info.si_pid() });
-                return Ok(Received { signal, sender });
+                return Ok(Some(Received { signal, sender }));
             }
             let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
+            match error.kind() {
+                io::ErrorKind::WouldBlock => return Ok(None),
+                io::ErrorKind::Interrupted => {}
+                _ => return Err(error),
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{
-    NOBODY, both_ways, ended, ends_with, executable, fake_library, has, is_root, output, run,
+    NOBODY, all_ways, ended, ends_with, executable, fake_library, has, is_root, output, run,
     set_mode, stderr, stdout, worker,
 };
 
@@ -296,7 +296,7 @@ fn a_library_that_cannot_be_preloaded_is_refused_and_nothing_runs() {
         (at("arm.so"), "for 64-bit AArch64"),
         (program, "no shared library"),
     ] {
-        for way in both_ways() {
+        for way in all_ways() {
             // The later of two would win; clap refuses the second.
             let way = if way[0] == "--stats" {
                 &["--stats"][..]

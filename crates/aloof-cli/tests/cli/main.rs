@@ -7,3 +7,6 @@ mod refusals;
 mod signals;
 mod statistics;
 mod support;
+mod terminal;
+mod watch;
+mod watch_terminal;

@@ -4,12 +4,12 @@ use std::fs;
 use std::os::unix::process::ExitStatusExt;
 
 use crate::support::{
-    ALOOF, both_ways, clean, ends_with, executable, fed, has, output, run, stderr, stdout, worker,
+    ALOOF, all_ways, clean, ends_with, executable, fed, has, output, run, stderr, stdout, worker,
 };
 
 #[test]
 fn the_exit_status_is_that_of_the_program() {
-    for way in both_ways() {
+    for way in all_ways() {
         for status in [0, 1, 3, 255] {
             ends_with(
                 run(&way).arg(worker()).args(["exit", &status.to_string()]),
@@ -21,7 +21,7 @@ fn the_exit_status_is_that_of_the_program() {
 
 #[test]
 fn a_death_by_signal_is_a_death_by_the_same_signal() {
-    for way in both_ways() {
+    for way in all_ways() {
         for signal in [
             libc::SIGKILL,
             libc::SIGTERM,
@@ -97,7 +97,7 @@ fn input_and_output_pass_byte_for_byte() {
     })
     .take(3_000_001)
     .collect();
-    for way in both_ways() {
+    for way in all_ways() {
         let output = fed(run(&way).arg("cat"), input.clone());
         assert!(output.status.success());
         assert!(
@@ -152,7 +152,7 @@ fn a_closed_stderr_changes_no_exit_status() {
 fn same_as_without(script: &str, program: &[&str]) {
     let plain = output(clean("sh").args(["-c", script, "sh"]).args(program));
     assert!(!plain.stdout.is_empty(), "{script}: {}", stderr(&plain));
-    for way in both_ways() {
+    for way in all_ways() {
         let output = output(
             clean("sh")
                 .args(["-c", script, "sh", ALOOF, "run"])
@@ -209,7 +209,7 @@ fn text_without_a_first_line_for_the_kernel_runs_in_the_shell() {
     let directory = tempfile::tempdir().unwrap();
     let text = directory.path().join("text");
     executable(&text, "echo \"$0 $1 $LD_PRELOAD\"\n");
-    for way in both_ways() {
+    for way in all_ways() {
         let output = stdout(&ends_with(run(&way).arg(&text).arg("one"), 0));
         has(&output, &[&format!("{} one /", text.display()), ".so"]);
     }

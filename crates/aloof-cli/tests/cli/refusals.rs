@@ -6,13 +6,13 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::{
-    ALOOF, NOBODY, both_ways, clean, compiled, ends_with, executable, has, is_root, run, set_mode,
-    stderr, stdout,
+    ALOOF, NOBODY, all_ways, clean, compiled, copy_program, ends_with, executable, has, is_root,
+    run, set_mode, stderr, stdout,
 };
 
 #[test]
 fn a_program_that_is_not_there_gives_127() {
-    for way in both_ways() {
+    for way in all_ways() {
         let output = ends_with(run(&way).arg("no-such-program-anywhere"), 127);
         has(
             &stderr(&output),
@@ -32,7 +32,7 @@ fn a_file_that_is_not_executable_gives_126() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("plain-file");
     fs::write(&file, "#!/bin/sh\n").unwrap();
-    for way in both_ways() {
+    for way in all_ways() {
         let by_path = ends_with(run(&way).arg(&file), 126);
         has(
             &stderr(&by_path),
@@ -55,7 +55,7 @@ fn a_file_that_the_kernel_cannot_execute_gives_126() {
     let directory = tempfile::tempdir().unwrap();
     let junk = directory.path().join("junk");
     executable(&junk, b"\x01\x02\0\x03");
-    for way in both_ways() {
+    for way in all_ways() {
         has(
             &stderr(&ends_with(run(&way).arg(&junk), 126)),
             &["cannot execute", "Exec format error"],
@@ -87,7 +87,7 @@ fn a_static_program_is_refused_with_the_reason_and_does_not_run() {
         ("worker-static-pie", ["-static-pie"]),
     ] {
         let program = compiled("worker.c", name, &options);
-        for way in both_ways() {
+        for way in all_ways() {
             // Were it run, its status would be 42.
             let output = ends_with(
                 run(&way)
@@ -217,7 +217,7 @@ fn scripts_are_followed_to_the_program_that_runs_them() {
 fn copy(directory: &Path, name: &str) -> std::path::PathBuf {
     set_mode(directory, 0o755);
     let file = directory.join(name);
-    fs::copy("/bin/echo", &file).unwrap();
+    copy_program("/bin/echo", &file);
     set_mode(&file, 0o755);
     file
 }
@@ -244,7 +244,7 @@ fn a_program_that_would_change_user_or_group_is_refused() {
     let file = copy(directory.path(), "echo-as-nobody");
     std::os::unix::fs::chown(&file, Some(NOBODY), None).unwrap();
     set_mode(&file, 0o4755);
-    for way in both_ways() {
+    for way in all_ways() {
         let output = ends_with(run(&way).arg(&file).arg("ran"), 1);
         assert_eq!(stdout(&output), "");
         let text = stderr(&output);
@@ -285,7 +285,7 @@ fn a_program_that_would_change_user_or_group_is_refused() {
 /// `aloof run` by another user, who can neither write a home nor read root's files.
 fn as_nobody(directory: &Path, options: &[&str]) -> Command {
     let aloof = directory.join("aloof");
-    fs::copy(ALOOF, &aloof).unwrap();
+    copy_program(ALOOF, &aloof);
     set_mode(&aloof, 0o755);
     let temporary = directory.join("tmp");
     fs::create_dir_all(&temporary).unwrap();

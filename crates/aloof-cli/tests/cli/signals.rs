@@ -1,17 +1,18 @@
-//! Signals and job control while aloof stands between the shell and the program (`--stats`).
+//! Signals and job control while aloof stands between the shell and the program (`--stats`, `--watch`).
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use crate::support::{ALOOF, Watch, clean, compiled, ended, fake_library, has, stdout};
+use crate::terminal::{Processors, Terminal};
 
-/// `aloof run --stats` of a program, its output in a pipe.
+/// `aloof run --stats --watch` of a program, its output in a pipe.
 fn beside(program: &Path, arguments: &[&str]) -> Command {
-    let mut command = crate::support::run(["--stats", "--lib"]);
+    let mut command = crate::support::run(["--stats", "--watch", "--lib"]);
+    // Lines instead of a chart where standard error is a terminal.
+    command.env("TERM", "dumb");
     command
         .arg(fake_library())
         .arg("--")
@@ -146,93 +147,6 @@ fn children_that_aloof_did_not_start_do_not_confuse_it() {
         (stdout(&end).as_str(), end.status.code()),
         ("late\n", Some(9))
     );
-}
-
-/// Where the programs on a terminal run. On one processor, who hears first of a key is left to chance.
-#[derive(PartialEq)]
-enum Processors {
-    All,
-    One,
-}
-
-/// A terminal with the programs on it, seen from its user's side.
-struct Terminal {
-    user: File,
-    lines: BufReader<File>,
-    child: Child,
-    _watch: Watch,
-}
-
-impl Terminal {
-    /// Runs the command as the leader of a new session on a new terminal.
-    fn of(mut command: Command, processors: Processors) -> Self {
-        let (mut user, mut programs) = (-1, -1);
-        let no_name = std::ptr::null_mut();
-        // SAFETY: two places to write; no name, settings or size are asked for.
-        let opened = unsafe {
-            libc::openpty(
-                &raw mut user,
-                &raw mut programs,
-                no_name,
-                std::ptr::null(),
-                std::ptr::null(),
-            )
-        };
-        assert_eq!(opened, 0, "{}", std::io::Error::last_os_error());
-        // SAFETY: openpty has just opened both, and nobody else has them.
-        let (user, programs) = unsafe { (File::from_raw_fd(user), OwnedFd::from_raw_fd(programs)) };
-        for end in [user.as_raw_fd(), programs.as_raw_fd()] {
-            // SAFETY: sets a flag of an open descriptor.
-            unsafe { libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC) };
-        }
-        let end = || Stdio::from(programs.try_clone().unwrap());
-        command.stdin(end()).stdout(end()).stderr(end());
-        // SAFETY: the closure makes only system calls, which are async-signal-safe, on places of its own.
-        unsafe {
-            command.pre_exec(move || {
-                if processors == Processors::One {
-                    let mut one: libc::cpu_set_t = std::mem::zeroed();
-                    libc::CPU_SET(libc::sched_getcpu() as usize, &mut one);
-                    libc::sched_setaffinity(0, size_of_val(&one), &raw const one);
-                }
-                libc::setsid();
-                if libc::ioctl(0, libc::TIOCSCTTY, 0) == 0 {
-                    Ok(())
-                } else {
-                    Err(std::io::Error::last_os_error())
-                }
-            });
-        }
-        let child = command.spawn().unwrap();
-        let lines = BufReader::new(user.try_clone().unwrap());
-        Self {
-            user,
-            lines,
-            _watch: Watch::over(&child),
-            child,
-        }
-    }
-
-    fn press(&self, keys: &str) {
-        (&self.user).write_all(keys.as_bytes()).unwrap();
-    }
-
-    /// Reads lines until one ends with this text.
-    #[track_caller]
-    fn shows(&mut self, text: &str) {
-        let mut seen = String::new();
-        loop {
-            let mut line = String::new();
-            // A terminal whose programs have all ended gives an error, not an end.
-            let read = self.lines.read_line(&mut line).unwrap_or(0);
-            assert!(read > 0, "{text:?} never came:\n{seen}");
-            // The terminal shows a pressed key in front.
-            if line.trim_end().ends_with(text) {
-                return;
-            }
-            seen += &line;
-        }
-    }
 }
 
 #[test]

@@ -3,7 +3,9 @@
 use std::fs;
 use std::process::Command;
 
-use crate::support::{compiled, ends_with, fake_library, has, output, run, stderr, worker};
+use crate::support::{
+    compiled, copy_program, ends_with, fake_library, has, output, run, stderr, worker,
+};
 
 /// `aloof run --stats` of the worker on the stand-in library.
 fn work(arguments: &[&str]) -> Command {
@@ -242,7 +244,7 @@ fn the_worst_cases_still_fit_one_screen() {
 fn text_of_the_program_cannot_drive_the_terminal() {
     let directory = tempfile::tempdir().unwrap();
     let odd = directory.path().join("odd\u{1b}[2J");
-    fs::copy(worker(), &odd).unwrap();
+    copy_program(worker(), &odd);
     let mut command = run(["--stats", "--lib"]);
     let text = stderr(&ends_with(
         command.arg(fake_library()).arg("--").arg(odd),

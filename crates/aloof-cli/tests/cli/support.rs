@@ -20,7 +20,18 @@ pub const NOBODY: u32 = 65534;
 /// A command cleared of what could change aloof's ways, with a cache of its own.
 pub fn clean(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    for key in ["LD_PRELOAD", "ALOOF_STATS_DIR", "ALOOF_STATS", "FAKE_STATS"] {
+    for key in [
+        "LD_PRELOAD",
+        "ALOOF_STATS_DIR",
+        "ALOOF_STATS",
+        "ALOOF_LIVE_DIR",
+        "FAKE_STATS",
+        "FAKE_LIVE",
+        "NO_COLOR",
+        "LC_ALL",
+        "LC_CTYPE",
+        "LANG",
+    ] {
         command.env_remove(key);
     }
     command.env(
@@ -38,19 +49,11 @@ pub fn run<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     command
 }
 
-/// The two ways to run a program: in place of aloof, and beside it with statistics by the stand-in library.
-pub fn both_ways() -> [Vec<String>; 2] {
+/// The ways to run a program: in place of aloof, and beside it on the stand-in library.
+pub fn all_ways() -> [Vec<String>; 3] {
     let fake = fake_library().to_str().unwrap().to_owned();
-    [
-        vec!["--".to_owned()],
-        [
-            "--stats".to_owned(),
-            "--lib".to_owned(),
-            fake,
-            "--".to_owned(),
-        ]
-        .to_vec(),
-    ]
+    let beside = |option: &str| [option, "--lib", &fake, "--"].map(str::to_owned).to_vec();
+    [vec!["--".to_owned()], beside("--stats"), beside("--watch")]
 }
 
 pub fn stdout(output: &Output) -> String {
@@ -110,14 +113,30 @@ pub fn compiled(source: &str, name: &str, options: &[&str]) -> PathBuf {
     file
 }
 
-/// A library that writes statistics of known content.
+/// A library that writes statistics of known content, and live bytes as the program tells.
 pub fn fake_library() -> PathBuf {
-    compiled("fake_aloof.c", "libfake.so", &["-shared", "-fPIC"])
+    compiled(
+        "fake_aloof.c",
+        "libfake.so",
+        &["-shared", "-fPIC", "-pthread"],
+    )
+}
+
+/// A program that holds memory as its arguments say.
+pub fn grow() -> PathBuf {
+    compiled("grow.c", "grow", &["-pthread"])
 }
 
 /// A program that ends as its arguments say.
 pub fn worker() -> PathBuf {
     compiled("worker.c", "worker", &[])
+}
+
+/// Copies a program. Written by this process, the copy could not be executed while another thread of the tests forks:
+/// its child holds the file open for a moment.
+pub fn copy_program(program: impl AsRef<Path>, to: &Path) {
+    let copied = Command::new("cp").arg(program.as_ref()).arg(to).status();
+    assert!(copied.unwrap().success());
 }
 
 /// Writes an executable file.

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 pub use parse::Process;
-pub use summary::summary;
+pub use summary::{headline, how_it_ended, printable, summary};
 
 /// Far more than any true file holds.
 const LONGEST: u64 = 64 * 1024;

@@ -33,13 +33,7 @@ fn write_summary(
     collected: &Collected,
 ) -> fmt::Result {
     let usage = &ended.usage;
-    let file = Path::new(name).file_name().unwrap_or(name);
-    writeln!(
-        out,
-        "aloof: {}: {}",
-        printable(&file.to_string_lossy(), SHORT),
-        status(ended.status)
-    )?;
+    out.push_str(&headline(name, ended.status));
     writeln!(
         out,
         "time       {} wall, {} user, {} system",
@@ -85,7 +79,15 @@ fn write_summary(
     tables(out, main, &collected.processes)
 }
 
-fn status(status: ExitStatus) -> String {
+/// The first line: what ran, and how it ended.
+pub fn headline(name: &OsStr, status: ExitStatus) -> String {
+    let file = Path::new(name).file_name().unwrap_or(name);
+    let file = printable(&file.to_string_lossy(), SHORT);
+    format!("aloof: {file}: {}\n", how_it_ended(status))
+}
+
+/// The exit status or the signal, in words.
+pub fn how_it_ended(status: ExitStatus) -> String {
     match (status.signal(), status.code()) {
         (Some(signal), _) => {
             let core = if status.core_dumped() {
@@ -299,7 +301,7 @@ fn total(all: &[Process]) -> Process {
 }
 
 /// Text from outside, fit for a terminal: no control characters, not much longer than this.
-fn printable(text: &str, longest: usize) -> String {
+pub fn printable(text: &str, longest: usize) -> String {
     let mut short: String = text
         .chars()
         .take(longest)
