@@ -140,15 +140,13 @@ fn bytes(text: &[u8]) -> Option<u64> {
     let (digits, unit) = text.split_at(digits);
     let shift = match unit {
         b"" | b"B" | b"b" => 0,
-        [prefix] | [prefix, b'B'] | [prefix, b'i', b'B'] => {
-            match prefix.to_ascii_uppercase() {
-                b'K' => 10,
-                b'M' => 20,
-                b'G' => 30,
-                b'T' => 40,
-                _ => return None,
-            }
-        }
+        [prefix] | [prefix, b'B'] | [prefix, b'i', b'B'] => match prefix.to_ascii_uppercase() {
+            b'K' => 10,
+            b'M' => 20,
+            b'G' => 30,
+            b'T' => 40,
+            _ => return None,
+        },
         _ => return None,
     };
     number(digits)?.checked_mul(1 << shift)
