@@ -3,6 +3,7 @@
 #![deny(unsafe_op_in_unsafe_fn)]
 
 mod golden;
+mod memory;
 mod packages;
 mod processes;
 mod programs;
@@ -35,6 +36,8 @@ enum Task {
     Golden(golden::Options),
     /// Run real programs on the system allocator and on libaloof.so and compare what they put out
     Programs(programs::Options),
+    /// Measure what goes back to the system, what growth costs and what short threads leave, beside other allocators
+    Memory(memory::Options),
     #[command(hide = true)]
     Launch(programs::launch::Options),
 }
@@ -56,6 +59,7 @@ fn run(task: Task) -> Result<bool> {
         Task::Test(options) => stages::test(&options),
         Task::Golden(options) => golden::command(&Workspace::locate()?, &options).map(|()| true),
         Task::Programs(options) => programs::command(&Workspace::locate()?, &options),
+        Task::Memory(options) => memory::command(&Workspace::locate()?, &options),
         Task::Launch(options) => programs::launch::command(&options).map(|()| true),
     }
 }

@@ -1,0 +1,224 @@
+//! `cargo xtask memory`: what goes back to the system, what growth costs and what short threads leave, beside other
+//! allocators.
+//!
+//! Compiles the programs of `tests/memory` and runs each on every allocator in turn, in a process of its own, as
+//! often as asked for; prints medians.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use comfy_table::Table;
+use serde_json::{Map, Value, json};
+
+use crate::workspace::Workspace;
+
+/// Options of `cargo xtask memory`.
+#[derive(Args)]
+pub struct Options {
+    /// Runs of each measurement
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Seconds over which the processor time of the idle process is measured
+    #[arg(long, default_value_t = 5)]
+    idle_seconds: u32,
+    /// Threads of the thread test
+    #[arg(long, default_value_t = 100_000)]
+    threads: u32,
+    /// Write the medians as JSON, too
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// An allocator by its library; none for the C library's own.
+struct Allocator {
+    name: &'static str,
+    library: Option<PathBuf>,
+}
+
+/// Where Debian keeps libraries, and those that are looked at if they are there.
+const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
+const PEERS: &[(&str, &str)] = &[
+    ("mimalloc 2.0", "libmimalloc.so.2.0"),
+    ("jemalloc", "libjemalloc.so.2"),
+    ("tcmalloc", "libtcmalloc_minimal.so.4"),
+    ("tbb", "libtbbmalloc_proxy.so.2"),
+];
+
+fn allocators(workspace: &Workspace) -> Result<Vec<Allocator>> {
+    let mut list = vec![
+        Allocator {
+            name: "aloof",
+            library: Some(workspace.library_or(None)?),
+        },
+        Allocator {
+            name: "glibc",
+            library: None,
+        },
+    ];
+    for (name, file) in PEERS {
+        let library = Path::new(LIBRARIES).join(file);
+        if library.exists() {
+            list.push(Allocator {
+                name,
+                library: Some(library),
+            });
+        }
+    }
+    Ok(list)
+}
+
+fn compile(workspace: &Workspace, name: &str) -> Result<PathBuf> {
+    let program = workspace.target.join("memory").join(name);
+    fs::create_dir_all(workspace.target.join("memory"))?;
+    let status = Command::new("cc")
+        .args(["-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"])
+        .arg(&program)
+        .arg(
+            workspace
+                .root
+                .join("tests/memory")
+                .join(format!("{name}.c")),
+        )
+        .status()
+        .context("cannot run cc")?;
+    if !status.success() {
+        bail!("{name}.c does not compile");
+    }
+    Ok(program)
+}
+
+fn measure(
+    program: &Path,
+    arguments: &[&str],
+    allocator: &Allocator,
+) -> Result<Map<String, Value>> {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    if let Some(library) = &allocator.library {
+        command.env("LD_PRELOAD", library);
+    }
+    let output = command.output()?;
+    if !output.status.success() {
+        bail!(
+            "{} {arguments:?} on {}: {}: {}",
+            program.display(),
+            allocator.name,
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    serde_json::from_slice(&output.stdout).context("a measurement printed no JSON")
+}
+
+fn median(rows: &[Map<String, Value>], key: &str) -> f64 {
+    let mut values: Vec<f64> = rows
+        .iter()
+        .filter_map(|row| row.get(key).and_then(Value::as_f64))
+        .collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// A figure of a row: its heading, and how it is made of medians.
+type Figure = (&'static str, fn(&dyn Fn(&str) -> f64) -> String);
+
+const MIB: f64 = 1048576.0;
+
+/// One table: a program in several settings.
+struct Group {
+    program: &'static str,
+    settings: Vec<Vec<String>>,
+    figures: &'static [Figure],
+}
+
+fn groups(options: &Options) -> Vec<Group> {
+    let seconds = options.idle_seconds.to_string();
+    let idle = |how: &str, ending: &str| vec![how.into(), ending.into(), seconds.clone()];
+    vec![
+        Group {
+            program: "idle",
+            settings: vec![
+                idle("tenth", "blocked"),
+                idle("random", "blocked"),
+                idle("tenth", "ended"),
+                idle("random", "ended"),
+            ],
+            figures: &[
+                ("resident full", |m| format!("{:.0} MiB", m("full") / MIB)),
+                ("after 10 s", |m| format!("{:.0} MiB", m("after") / MIB)),
+                ("back of freed", |m| {
+                    format!("{:.1} %", 100.0 * (m("full") - m("after")) / m("freed"))
+                }),
+                ("back of free pages", |m| {
+                    format!(
+                        "{:.1} %",
+                        100.0 * (m("full") - m("after")) / m("free_pages")
+                    )
+                }),
+                ("idle processor time", |m| {
+                    format!("{:.4} s", m("idle_seconds"))
+                }),
+            ],
+        },
+        Group {
+            program: "growth",
+            settings: vec![vec!["eighths".into()], vec!["doubling".into()]],
+            figures: &[
+                ("time", |m| format!("{:.3} s", m("seconds"))),
+                ("peak of final size", |m| format!("{:.3}", m("peak_share"))),
+            ],
+        },
+        Group {
+            program: "threads",
+            settings: vec![vec![options.threads.to_string()]],
+            figures: &[
+                ("after a tenth", |m| format!("{:.1} MiB", m("early") / MIB)),
+                ("at the end", |m| format!("{:.1} MiB", m("end") / MIB)),
+                ("peak", |m| format!("{:.1} MiB", m("peak") / MIB)),
+                ("time", |m| format!("{:.1} s", m("seconds"))),
+            ],
+        },
+    ]
+}
+
+/// Runs all measurements and prints their tables.
+pub fn command(workspace: &Workspace, options: &Options) -> Result<bool> {
+    let allocators = allocators(workspace)?;
+    let mut report = Vec::new();
+    for group in groups(options) {
+        let program = compile(workspace, group.program)?;
+        let mut table = Table::new();
+        let headings = group.figures.iter().map(|(heading, _)| *heading);
+        table.set_header([group.program, "allocator"].into_iter().chain(headings));
+        for setting in &group.settings {
+            let arguments: Vec<&str> = setting.iter().map(String::as_str).collect();
+            let mut rows: Vec<Vec<Map<String, Value>>> = vec![Vec::new(); allocators.len()];
+            for _ in 0..options.runs.max(1) {
+                for (allocator, rows) in allocators.iter().zip(&mut rows) {
+                    rows.push(measure(&program, &arguments, allocator)?);
+                }
+            }
+            for (allocator, rows) in allocators.iter().zip(&rows) {
+                let of = |key: &str| median(rows, key);
+                let figures = group.figures.iter().map(|(_, figure)| figure(&of));
+                let name = [arguments.join(" "), allocator.name.to_owned()];
+                table.add_row(name.into_iter().chain(figures));
+                report.push(json!({
+                    "program": group.program,
+                    "setting": setting,
+                    "allocator": allocator.name,
+                    "runs": rows,
+                }));
+            }
+        }
+        println!("{table}\n");
+    }
+    if let Some(file) = &options.json {
+        fs::write(file, serde_json::to_string_pretty(&report)? + "\n")
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(true)
+}
