@@ -88,7 +88,7 @@ int aloof_purge(void);
 int aloof_set(const char *name, uint64_t value);
 
 /* Calls `function` with the resident bytes and `data`, on the thread that allocates, each time resident memory passes
- * `bytes`, before the request that does so is served; once, until it is below again. It may allocate and free. There
+ * `bytes`, before the request that does so returns; once, until it is below again. It may allocate and free. There
  * is one such function; null removes it. Memory is looked at when pools are made and when more than 32 KiB are asked
  * for. */
 void aloof_on_soft_limit(size_t bytes, void (*function)(size_t resident, void *data), void *data);

@@ -226,7 +226,7 @@ fn at_the_limit_requests_are_refused_and_after_frees_served_again() {
             );
             // The list is not in our memory, and may have grown since the last look.
             let list = blocks.capacity() * size_of::<Block>();
-            let resident = memory::resident() - list;
+            let resident = memory::anonymous() - list;
             assert!(resident < LIMIT + 4 * MIB, "{resident} bytes for {size}");
             blocks.into_iter().for_each(Block::free);
         }

@@ -36,7 +36,7 @@ const EXPORTS: &str = "
     _ZdlPvmSt11align_val_t _ZdaPvmSt11align_val_t _ZdlPvRKSt9nothrow_t _ZdaPvRKSt9nothrow_t
     _ZdlPvSt11align_val_tRKSt9nothrow_t _ZdaPvSt11align_val_tRKSt9nothrow_t
     aloof_malloc aloof_calloc aloof_realloc aloof_aligned_alloc aloof_free aloof_usable_size
-    aloof_purge aloof_stats aloof_print_stats aloof_version";
+    aloof_purge aloof_set aloof_on_soft_limit aloof_stats aloof_print_stats aloof_version";
 
 fn exports(file: &Path) -> Vec<String> {
     let listing = output(

@@ -221,7 +221,7 @@ pub fn purge() -> bool {
 }
 
 /// Calls `function` with the bytes that are resident and `data`, on the thread that allocates, each time resident memory
-/// passes `bytes`, before the request that does so is served; once, until it is below again. It may free and
+/// passes `bytes`, before the request that does so returns; once, until it is below again. It may free and
 /// allocate. There is one such function; `usize::MAX` bytes remove it. Memory is looked at when pools are made
 /// and when more than 32 KiB are asked for.
 pub fn on_soft_limit(bytes: usize, function: crate::os::limit::OnSoftLimit, data: usize) {

@@ -92,33 +92,66 @@ pub unsafe fn relocate(addr: usize, have: usize, size: usize, align: usize) -> *
     let len = have.min(size);
     let page = System::page_size();
     let pages = len & !(page - 1);
-    let whole = len >= MOVE_MIN && new.zeroed && (addr | new.addr).is_multiple_of(page);
+    let aligned = (addr | new.addr).is_multiple_of(page);
     // SAFETY: both blocks are ours, live, and hold `len` bytes.
-    let moved = if whole && unsafe { System::move_pages(addr, new.addr, pages) } {
-        pages
-    } else {
-        0
+    let moved = unsafe {
+        let moved = if len >= MOVE_MIN && new.zeroed && aligned {
+            move_pages(addr, new.addr, pages)
+        } else {
+            copy(addr, new.addr, pages);
+            false
+        };
+        copy(addr + pages, new.addr + pages, len - pages);
+        moved
     };
     let to = route::pointer(Some(new));
-    // SAFETY: as above; the rest was not moved.
-    unsafe {
-        core::ptr::copy_nonoverlapping(
-            core::ptr::with_exposed_provenance::<u8>(addr + moved),
-            to.add(moved),
-            len - moved,
-        );
-    }
     if size > have {
         grown(new.addr, len, new.bytes);
     }
     with_heap(|heap| {
-        if moved == have {
+        if moved && pages == have {
             heap.free_emptied(addr);
         } else {
             heap.free(addr);
         }
     });
     to
+}
+
+/// # Safety
+/// Both ranges have `len` bytes of the caller's.
+unsafe fn copy(from: usize, to: usize, len: usize) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        core::ptr::copy_nonoverlapping(
+            core::ptr::with_exposed_provenance::<u8>(from),
+            core::ptr::with_exposed_provenance_mut::<u8>(to),
+            len,
+        );
+    }
+}
+
+/// Moves whole pages; true if all of them went, and no byte was copied. A range that is several mappings moves in parts;
+/// the last part around a border is copied.
+///
+/// # Safety
+/// As for [`copy`], and both are aligned to pages.
+unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
+    let (mut done, mut step, mut all) = (0, len, true);
+    while done < len {
+        let n = step.min(len - done);
+        // SAFETY: the caller's promise.
+        if unsafe { System::move_pages(from + done, to + done, n) } {
+            done += n;
+        } else if n > PART_MIN {
+            step = (n / 2).next_multiple_of(PART_MIN);
+        } else {
+            // SAFETY: the caller's promise.
+            unsafe { copy(from + done, to + done, n) };
+            (done, step, all) = (done + n, len, false);
+        }
+    }
+    all
 }
 
 /// A large block grew from `before` to `bytes`: what is grown is filled, so from some size on the new part gets huge
@@ -134,8 +167,11 @@ fn grown(addr: usize, before: usize, bytes: usize) {
     }
 }
 
-/// Blocks of at least so many bytes move by pages: a call of the system costs as much as copying less.
-const MOVE_MIN: usize = 256 << 10;
+/// Blocks of at least so many bytes move by pages. Less would gain little, and each may cost a mapping, of which a
+/// process has 65,530.
+const MOVE_MIN: usize = 1 << 20;
+/// Parts of a block that is several mappings: no smaller ones move by pages.
+const PART_MIN: usize = 1 << 20;
 /// Bytes of a huge page.
 const HUGE_PAGE: usize = 2 << 20;
 /// Blocks that grow to this get huge pages: the unused part of the last is an eighth at most.

@@ -22,7 +22,7 @@ use crate::os::limit::{self, Verdict};
 use crate::os::linux::set_errno_no_memory;
 use crate::partition;
 use crate::space;
-use crate::thread::{current, with_heap};
+use crate::thread::{after_allocation, current, with_heap};
 
 /// What serves a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,7 +159,9 @@ pub fn allocate(size: usize, align: usize) -> Option<Block> {
             take(size, align)
         }
     };
-    take().or_else(|| again_slow(size, take))
+    let block = take().or_else(|| again_slow(size, take));
+    after_allocation();
+    block
 }
 
 /// Whether a large request is within the limit of memory, perhaps after all that is free went back. Pools ask when
@@ -216,7 +218,9 @@ pub fn small_slow(front: &'static Front, class: SizeClass) -> *mut u8 {
 #[inline(never)]
 fn refill_slow(class: SizeClass) -> *mut u8 {
     let refill = || with_heap(|heap| heap.refill(class)).flatten();
-    match refill().or_else(|| again_slow(class.size(), refill)) {
+    let small = refill().or_else(|| again_slow(class.size(), refill));
+    after_allocation();
+    match small {
         Some(small) => core::ptr::with_exposed_provenance_mut(small.addr),
         None => core::ptr::null_mut(),
     }

@@ -97,7 +97,13 @@ impl Heap {
             self.sweep_some(p);
         }
         let Some(piece) = partition::acquire(p, 1) else {
-            return own(Pick::Any).or_else(|| from(dense, Pick::Any).filter(|_| p.0 == 0));
+            return own(Pick::Any).or_else(|| {
+                if p.0 == 0 {
+                    from(dense, Pick::Any)
+                } else {
+                    None
+                }
+            });
         };
         arena::open(piece.first, self.id(), piece.zeroed);
         partition::activate(piece.first);

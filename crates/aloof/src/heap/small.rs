@@ -32,6 +32,10 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub fn refill(&self, class: SizeClass) -> Option<Small> {
+        // Whoever began the heap, or gave memory back for us, may have allocated and freed meanwhile.
+        if let Some(small) = self.pop(class) {
+            return Some(small);
+        }
         self.read_mail();
         let bin = &self.bins[class.index()];
         let mut id = PoolId(bin.freed_first.get());
@@ -53,6 +57,7 @@ impl Heap {
         self.count_pool_blocks(class, i64::from(word.blocks));
         let base = self.base() + pool.offset() + word.index as usize * 64 * class.size();
         let slot = &self.front.slots[class.index()];
+        self.return_slot(class);
         slot.size.set(class.size() as u32);
         slot.pool.set(id.0);
         slot.word.set(word.index as u8);

@@ -78,7 +78,7 @@ mod tests {
     fn a_series_ends_where_a_block_is_out_of_step() {
         for step in [8, 48, 8usize.wrapping_neg()] {
             let whole: [usize; 70] =
-                core::array::from_fn(|i| 0x7000_0000_0000 + i.wrapping_mul(step));
+                core::array::from_fn(|i| 0x7000_0000_0000usize.wrapping_add(i.wrapping_mul(step)));
             for from in 0..whole.len() {
                 for limit in [1, 7, 8, 9, 64, 100] {
                     let n = len(&whole[from..], limit, step);

@@ -19,6 +19,8 @@ static SOFT_FUNCTION: AtomicUsize = AtomicUsize::new(0);
 static SOFT_DATA: AtomicUsize = AtomicUsize::new(0);
 /// 1 from the call until memory is below the soft limit again.
 static SOFT_TOLD: AtomicUsize = AtomicUsize::new(0);
+/// Bytes to tell of, 0 if there is nothing to tell.
+static SOFT_DUE: AtomicUsize = AtomicUsize::new(0);
 
 /// Part of a control group's limit that is left to what is not resident memory of ours: page tables, stacks, files.
 const MARGIN_SHARE: usize = 32;
@@ -70,7 +72,7 @@ fn admit_slow(size: usize) -> Verdict {
     }
     let resident = resident();
     ESTIMATE.store(resident.saturating_add(size), Ordering::Relaxed);
-    tell(resident.saturating_add(size));
+    note(resident.saturating_add(size));
     if resident.saturating_add(size) <= Setting::Limit.get() as usize {
         Verdict::Granted
     } else {
@@ -86,30 +88,48 @@ pub fn is_near() -> bool {
     limit != usize::MAX && resident() > limit - limit / 8
 }
 
-/// Calls the program's function, once each time the soft limit is passed.
-fn tell(expected: usize) {
+/// Notes whether the soft limit is passed.
+fn note(expected: usize) {
     // Acquire: pairs with `set_soft`.
     let soft = SOFT.load(Ordering::Acquire);
     if expected <= soft {
         SOFT_TOLD.store(0, Ordering::Relaxed);
         return;
     }
+    if SOFT_TOLD.swap(1, Ordering::Relaxed) == 0 {
+        SOFT_DUE.store(expected, Ordering::Relaxed);
+    }
+}
+
+/// Calls the program's function, once each time the soft limit was passed. Outside all locks and gates.
+#[inline(always)]
+pub fn tell() {
+    if SOFT_DUE.load(Ordering::Relaxed) != 0 {
+        tell_slow();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn tell_slow() {
+    let expected = SOFT_DUE.swap(0, Ordering::Relaxed);
     let function = SOFT_FUNCTION.load(Ordering::Relaxed);
-    if function != 0 && SOFT_TOLD.swap(1, Ordering::Relaxed) == 0 {
+    if expected != 0 && function != 0 {
         // SAFETY: set from such a function by `set_soft`.
         let function = unsafe { core::mem::transmute::<usize, OnSoftLimit>(function) };
         function(expected, SOFT_DATA.load(Ordering::Relaxed));
     }
 }
 
-/// Resident bytes of the process, as the kernel counts them now.
+/// Resident bytes of the process that are no file's, as the kernel counts them now.
 pub fn resident() -> usize {
     keep_errno(|| {
         let mut text = [0; 128];
         let fields = read_file(c"/proc/self/statm", &mut text);
-        let pages = fields.split(|&c| c == b' ').nth(1).and_then(number);
+        let mut fields = fields.split(|&c| c == b' ').skip(1).map_while(number);
+        let (all, shared) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
         // SAFETY: sysconf has no preconditions.
-        pages.unwrap_or(0) * unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+        all.saturating_sub(shared) * unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
     })
 }
 
@@ -129,9 +149,7 @@ pub fn of_control_group() -> Option<usize> {
         let mut path = path;
         let mut least = usize::MAX;
         loop {
-            for file in [&b"/memory.max\0"[..], b"/memory.high\0"] {
-                least = least.min(limit_in(path, file).unwrap_or(usize::MAX));
-            }
+            least = least.min(limit_in(path, b"/memory.max\0").unwrap_or(usize::MAX));
             let Some(end) = path.iter().rposition(|&c| c == b'/') else {
                 break;
             };

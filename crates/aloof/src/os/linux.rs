@@ -2,6 +2,7 @@
 
 use core::ptr;
 
+use super::message::fault;
 use super::{Os, Refused};
 use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE};
 use libc::{PROT_NONE, PROT_READ, PROT_WRITE};
@@ -143,19 +144,28 @@ impl Os for Linux {
 
     unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
         keep_errno(|| {
-            let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
-            // SAFETY: the caller's promise; both ranges stay mapped throughout, so that no other mapping can land
-            // in them.
-            let got = unsafe {
-                libc::mremap(
-                    ptr::with_exposed_provenance_mut(from),
-                    len,
-                    len,
-                    flags,
-                    ptr::with_exposed_provenance_mut::<libc::c_void>(to),
-                )
+            let remap = |from: usize, flags: i32, to: usize| {
+                // SAFETY: the caller's promise; all ranges stay mapped throughout.
+                let got = unsafe {
+                    libc::mremap(
+                        ptr::with_exposed_provenance_mut(from),
+                        len,
+                        len,
+                        libc::MREMAP_MAYMOVE | flags,
+                        ptr::with_exposed_provenance_mut::<libc::c_void>(to),
+                    )
+                };
+                (got != libc::MAP_FAILED).then(|| got.expose_provenance())
             };
-            got != libc::MAP_FAILED
+            // By a place of the kernel's choice: a refusal to move to a fixed one may come after that was unmapped.
+            // What is refused here is left as it was; what is moved is one mapping, which moves on as a whole.
+            let Some(between) = remap(from, libc::MREMAP_DONTUNMAP, 0) else {
+                return false;
+            };
+            if remap(between, libc::MREMAP_FIXED, to).is_none() {
+                fault("realloc", from, "the system lost its pages");
+            }
+            true
         })
     }
 
@@ -189,12 +199,14 @@ impl Os for Linux {
 pub(crate) fn read_file<'a>(path: &core::ffi::CStr, text: &'a mut [u8]) -> &'a [u8] {
     // SAFETY: the path is a C string, the buffer has its length, and the descriptor is ours.
     unsafe {
-        let fd = libc::open(path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+        // Raw calls: those of the C library are points at which a thread may be cancelled.
+        let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+        let fd = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path.as_ptr(), flags, 0);
         if fd < 0 {
             return &[];
         }
-        let n = libc::read(fd, text.as_mut_ptr().cast(), text.len());
-        libc::close(fd);
+        let n = libc::syscall(libc::SYS_read, fd, text.as_mut_ptr(), text.len());
+        libc::syscall(libc::SYS_close, fd);
         &text[..n.max(0) as usize]
     }
 }

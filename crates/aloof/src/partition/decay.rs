@@ -4,7 +4,7 @@
 //! clock; once a tick, one thread gives back the share that the time since the last tick asks for, from the
 //! largest pieces and the highest addresses down.
 
-use super::pieces::{pending_bytes, purge_down_to};
+use super::pieces::{pending_bytes, try_purge_down_to};
 use crate::os::linux::now_ns;
 use crate::os::options::Setting;
 use crate::sync::{AtomicBool, AtomicU64, Bell, Ordering};
@@ -59,6 +59,6 @@ pub fn tick(most: usize) -> bool {
         return true;
     }
     let kept = (0..ticks.min(256)).fold(pending, |bytes, _| bytes - bytes.div_ceil(16));
-    purge_down_to(kept.max(floor).max(pending.saturating_sub(most)));
+    try_purge_down_to(kept.max(floor).max(pending.saturating_sub(most)));
     pending_bytes() > floor
 }

@@ -177,6 +177,8 @@ fn commit(id: RegionId, claim: Claim) -> Result<(), (Refused, u64)> {
     REGION[id.0 as usize].set_reserved(claim.fresh());
     let fresh = bytes(id, claim.fresh());
     let now = COMMITTED.fetch_add(fresh, Ordering::Relaxed) + fresh;
+    // What grows will be given back, perhaps by threads that make no other call then.
+    decay::BELL.ring();
     PEAK_COMMITTED.fetch_max(now, Ordering::Relaxed);
     Ok(())
 }
@@ -244,6 +246,17 @@ pub fn pending_bytes() -> usize {
 pub fn purge_down_to(kept: usize) -> usize {
     // One at a time, so that what another is at is back as well when this returns.
     let _guard = PURGES.lock();
+    purge_locked(kept)
+}
+
+/// The same, unless somebody is at it: for callers that may be between the handlers of a fork.
+pub fn try_purge_down_to(kept: usize) {
+    if let Some(_guard) = PURGES.try_lock() {
+        purge_locked(kept);
+    }
+}
+
+fn purge_locked(kept: usize) -> usize {
     let mut given = 0;
     for p in PartitionId::all().rev() {
         let index = &INDEX[p.0 as usize].pending;

@@ -25,13 +25,25 @@ fn light_barrier() {
     loom::sync::atomic::fence(Ordering::SeqCst);
 }
 
-fn pause() {
+/// Yields; after a while sleeps, because a thread of higher priority would yield to nobody else.
+fn pause(waits: u32) {
     #[cfg(loom)]
-    loom::thread::yield_now();
+    {
+        let _ = waits;
+        loom::thread::yield_now();
+    }
     #[cfg(not(loom))]
-    // SAFETY: sched_yield has no preconditions.
+    // SAFETY: sched_yield has no preconditions, and the time is valid.
     unsafe {
-        libc::sched_yield();
+        if waits < 32 {
+            libc::sched_yield();
+        } else {
+            let time = libc::timespec {
+                tv_sec: 0,
+                tv_nsec: 50_000,
+            };
+            libc::nanosleep(&time, core::ptr::null_mut());
+        }
     }
 }
 
@@ -62,8 +74,10 @@ impl Gate {
     #[inline(never)]
     fn wait(&self) {
         // A visitor that has not looked yet finds us inside and goes away.
+        let mut waits = 0;
         while self.visitor.load(Ordering::Acquire) != 0 {
-            pause();
+            pause(waits);
+            waits += 1;
         }
     }
 

@@ -42,6 +42,15 @@ impl Lock {
         Guard { lock: self }
     }
 
+    /// The lock, if it is free.
+    pub fn try_lock(&self) -> Option<Guard<'_>> {
+        // Acquire: as for `lock`.
+        self.held
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+            .then(|| Guard { lock: self })
+    }
+
     /// Takes the lock for the time of a fork; pairs with [`Lock::unlock_after_fork`].
     pub fn lock_for_fork(&self) {
         core::mem::forget(self.lock());

@@ -9,6 +9,7 @@ mod scavenger;
 mod word;
 
 use crate::heap::{self, DEAD, Heap};
+use crate::os::limit;
 use crate::partition::decay::BELL;
 use crate::sync::{AtomicU32, Ordering};
 
@@ -26,14 +27,20 @@ const EXIT_ROUNDS: u32 = 2;
 /// `f` gets one for the moment. None if there is no memory for a heap.
 #[inline]
 pub fn with_heap<R>(f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
-    let result = match current() {
+    match current() {
         Some(heap) => Some(inside(heap, f)),
         None => with_heap_slow(front().id.get(), f),
-    };
+    }
+}
+
+/// After a slow path that allocates, outside all locks and gates: what may allocate in its turn. Not after a free: the C
+/// library frees under locks that starting a thread takes.
+#[inline]
+pub fn after_allocation() {
+    limit::tell();
     if BELL.rang() {
         scavenger::rang();
     }
-    result
 }
 
 /// Runs `f` while no visitor is in the heap.

@@ -9,7 +9,7 @@ use core::ptr;
 use super::with_heap;
 use crate::heap::scavenge::{Reach, VISITS, pass};
 use crate::os::limit;
-use crate::os::linux::now_ns;
+use crate::os::linux::{now_ns, read_file};
 use crate::os::options::Setting;
 use crate::partition::{self, decay};
 use crate::sync::{AtomicU8, AtomicU64, Ordering};
@@ -24,6 +24,8 @@ const REFUSED: u8 = 2;
 const START_AT: usize = 32 << 20;
 /// Looks in vain before it sleeps.
 const LOOKS_IN_VAIN: u32 = 2;
+/// Bytes of sub-regions given back in one look at most: a fork waits for it.
+const STEP: usize = 1 << 30;
 /// Stack of the thread, beside what the program's thread-local storage takes.
 const STACK: usize = 256 << 10;
 
@@ -38,7 +40,7 @@ fn period_ns() -> u64 {
         .saturating_mul(500_000)
 }
 
-/// After a slow path of a thread: the bell rang. Outside all locks and gates.
+/// After a slow path that allocates: the bell rang. Outside all locks and gates.
 #[cold]
 #[inline(never)]
 pub fn rang() {
@@ -119,6 +121,10 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
     let mut in_vain = 0;
     loop {
         decay::BELL.silence();
+        if program_is_gone() {
+            // SAFETY: what the last thread of the program would do, if it were the last.
+            unsafe { libc::exit(0) };
+        }
         let mut more = false;
         if Setting::DecayMs.get() != u64::MAX {
             let reach = if limit::is_near() {
@@ -127,7 +133,7 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
                 Reach::Cold
             };
             more = with_heap(|me| pass(me, reach)).unwrap_or(false);
-            more |= decay::tick(usize::MAX);
+            more |= decay::tick(STEP);
             if reach == Reach::All {
                 partition::purge_down_to(0);
             }
@@ -149,6 +155,19 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
         // SAFETY: `time` is valid. No signal comes to this thread.
         unsafe { libc::nanosleep(&time, ptr::null_mut()) };
     }
+}
+
+/// Whether all threads but this one have ended, the first by `pthread_exit`: the process then ends with the last thread,
+/// but for this one.
+fn program_is_gone() -> bool {
+    let mut text = [0; 512];
+    let stat = read_file(c"/proc/self/stat", &mut text);
+    // Behind the name, which may hold anything: the state, and 17 fields on the number of threads.
+    let Some(end) = stat.iter().rposition(|&c| c == b')') else {
+        return false;
+    };
+    let mut fields = stat[end..].split(|&c| c == b' ').skip(1);
+    fields.next() == Some(b"Z") && fields.nth(16) == Some(b"2")
 }
 
 /// Before a fork: it visits nobody and gives nothing back. The first of the locks.

@@ -14,6 +14,15 @@ pub fn resident() -> usize {
     pages.expect("the second field is a number") * PAGE
 }
 
+/// Resident bytes of the process that are no file's.
+pub fn anonymous() -> usize {
+    let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
+    let mut fields = statm.split(' ').map_while(|n| n.parse::<usize>().ok());
+    let all = fields.nth(1).expect("the second field is a number");
+    let shared = fields.next().expect("the third field is a number");
+    (all - shared) * PAGE
+}
+
 /// Bytes of address space of the process.
 pub fn address_space() -> usize {
     let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
