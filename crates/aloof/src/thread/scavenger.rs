@@ -122,8 +122,8 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
     loop {
         decay::BELL.silence();
         if program_is_gone() {
-            // SAFETY: what the last thread of the program would do, if it were the last.
-            unsafe { libc::exit(0) };
+            // The last thread that returns ends the process.
+            return ptr::null_mut();
         }
         let mut more = false;
         if Setting::DecayMs.get() != u64::MAX {
