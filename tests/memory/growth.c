@@ -7,19 +7,11 @@
  * peak of resident memory as a share of the final size. */
 
 #define _GNU_SOURCE
+#include "common.h"
+
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static void *grown(void *at, size_t size)
 {

@@ -8,16 +8,16 @@
  * Prints one line of JSON. The program's own tables are mappings of its own. */
 
 #define _GNU_SOURCE
+#include "common.h"
+
 #include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum { THREADS = 4, PAGE = 4096, LARGEST = 230 * 1024 };
+enum { THREADS = 4, LARGEST = 230 * 1024 };
 static const size_t TOTAL = (size_t)1 << 30;
 static const size_t MOST = (size_t)1 << 22;
 
@@ -30,17 +30,6 @@ static struct block *blocks[THREADS];
 static size_t counts[THREADS];
 static int by_lot, ending;
 static pthread_barrier_t barrier;
-
-static size_t resident(void)
-{
-    unsigned long size, pages;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL || fscanf(file, "%lu %lu", &size, &pages) != 2) {
-        exit(2);
-    }
-    fclose(file);
-    return pages * PAGE;
-}
 
 static double processor_time(void)
 {

@@ -7,36 +7,17 @@
  * end, its peak, and seconds. */
 
 #define _GNU_SOURCE
+#include "common.h"
+
 #include <pthread.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 enum { PLACES = 4096, EACH = 100, AT_ONCE = 4 };
 
 static void *places[PLACES];
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static size_t resident(void)
-{
-    unsigned long size, pages;
-    FILE *file = fopen("/proc/self/statm", "r");
-    if (file == NULL || fscanf(file, "%lu %lu", &size, &pages) != 2) {
-        exit(2);
-    }
-    fclose(file);
-    return pages * 4096;
-}
 
 static void *work(void *argument)
 {

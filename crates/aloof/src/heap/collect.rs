@@ -2,6 +2,7 @@
 
 use super::Heap;
 use super::magazine::block_fault;
+use super::medium::is_empty;
 use super::tally::Tier;
 use crate::arena;
 use crate::num::bits;
@@ -141,12 +142,7 @@ impl Heap {
             arena::longest(sub)
         };
         shelf.update(id, longest);
-        let empty = if runs {
-            run::is_empty(sub)
-        } else {
-            arena::is_empty(sub)
-        };
-        if empty {
+        if is_empty(sub) {
             self.close_spare(id, sub, longest);
         }
     }

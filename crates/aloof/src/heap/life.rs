@@ -1,7 +1,7 @@
 //! Opening, freeing by address, ending and adopting.
 
 use super::magazine::block_fault;
-use super::medium::close;
+use super::medium::{close, is_empty};
 use super::registry;
 use super::scavenge;
 use super::{Heap, collect::Heaps};
@@ -308,11 +308,7 @@ impl Heap {
 
 /// Releases a sub-region that is on no shelf, or leaves it to whoever adopts it.
 pub(super) fn give_up(id: SubRegionId, sub: &SubRegion) {
-    let empty = match sub.kind() {
-        Kind::Runs => run::is_empty(sub),
-        _ => arena::is_empty(sub),
-    };
-    if empty && sub.remote.is_quiet(sub.collected.get()) {
+    if is_empty(sub) && sub.remote.is_quiet(sub.collected.get()) {
         close(id, sub, partition::release);
         return;
     }

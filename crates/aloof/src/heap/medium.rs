@@ -322,6 +322,14 @@ impl Heap {
     }
 }
 
+/// Whether nothing is in use in a sub-region of a heap's.
+pub(super) fn is_empty(sub: &SubRegion) -> bool {
+    match sub.kind() {
+        Kind::Runs => run::is_empty(sub),
+        _ => arena::is_empty(sub),
+    }
+}
+
 /// Adopts the lowest orphan of a kind.
 fn adopt_any(p: PartitionId, kind: Kind) -> Option<SubRegionId> {
     partition::adopt_any(p, kind == Kind::Runs, |id| {

@@ -127,16 +127,11 @@ fn discard_free(id: SubRegionId, sub: &SubRegion, cold: bool) {
     }
 }
 
-/// One look less; whether the last has been.
-fn cools(left: u32) -> u32 {
-    left.saturating_sub(1)
-}
-
 impl Heap {
     /// Gives back what is free in an own sub-region.
     fn scavenge_own(&self, id: SubRegionId, sub: &SubRegion, reach: Reach) {
         let cold = reach == Reach::Cold;
-        let left = cools(sub.stirred.get());
+        let left = sub.stirred.get().saturating_sub(1);
         if sub.kind() == Kind::Arena && id.partition().0 == 0 {
             let spared = if cold { sub.recent() } else { 0 };
             Heap::each_pool(id, sub, |pool_id| self.scavenge_pool(pool_id, reach));
@@ -150,20 +145,16 @@ impl Heap {
         discard_free(id, sub, cold);
         sub.set_recent(0);
         sub.stirred.set(left);
-        let empty = match sub.kind() {
-            Kind::Runs => run::is_empty(sub),
-            _ => arena::is_empty(sub),
-        };
-        if empty && (left == 0 || !cold) {
+        if super::medium::is_empty(sub) && (left == 0 || !cold) {
             self.close_if_quiet(id, sub, partition::release_cold);
         }
     }
 
     fn scavenge_pool(&self, id: PoolId, reach: Reach) {
         let pool = Pool::of(id);
-        let left = cools(pool.stirred.get().into());
         let was = pool.stirred.get();
-        pool.stirred.set(left as u8);
+        let left = was.saturating_sub(1);
+        pool.stirred.set(left);
         if reach == Reach::Cold && (left != 0 || was == 0) {
             return;
         }
@@ -184,7 +175,7 @@ impl Heap {
         let left = if self.settle_orphan(id, sub) {
             crate::sub::STIRRED
         } else {
-            cools(before)
+            before.saturating_sub(1)
         };
         sub.stirred.set(left);
         if reach == Reach::All || before != 0 && left == 0 {

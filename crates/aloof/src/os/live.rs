@@ -13,14 +13,7 @@ static FIGURES: AtomicUsize = AtomicUsize::new(0);
 /// made is not kept.
 pub fn start(dir: &[u8]) {
     keep_errno(|| {
-        // SAFETY: getpid has no preconditions.
-        let pid = unsafe { libc::getpid() } as u64;
-        let mut path = Line::new();
-        path.bytes(dir)
-            .text("/")
-            .number(pid)
-            .text(".live")
-            .bytes(&[0]);
+        let path = Line::path_of_process(dir, ".live");
         let flags = libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC;
         // SAFETY: the path is null-terminated: the options refuse one that does not fit. The file is ours, and the
         // mapping goes where the kernel chooses.

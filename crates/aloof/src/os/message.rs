@@ -56,6 +56,19 @@ impl Line {
         self.bytes(&text[at..])
     }
 
+    /// A path `<dir>/<pid><ending>` of this process, null-terminated if it fits.
+    pub fn path_of_process(dir: &[u8], ending: &str) -> Line {
+        let mut path = Line::new();
+        // SAFETY: getpid has no preconditions.
+        let pid = unsafe { libc::getpid() } as u64;
+        path.bytes(dir)
+            .text("/")
+            .number(pid)
+            .text(ending)
+            .bytes(&[0]);
+        path
+    }
+
     /// What is written so far.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]

@@ -123,12 +123,7 @@ impl Stats {
     fn save(&self, dir: &[u8]) {
         // SAFETY: getpid has no preconditions.
         let pid = unsafe { libc::getpid() } as u64;
-        let mut path = Line::new();
-        path.bytes(dir)
-            .text("/")
-            .number(pid)
-            .text(".stats")
-            .bytes(&[0]);
+        let path = Line::path_of_process(dir, ".stats");
         // SAFETY: the path is null-terminated: the options refuse one that does not fit.
         let fd = unsafe {
             libc::open(
