@@ -371,6 +371,15 @@ __attribute__((constructor)) static void construct(void)
     if (broken("others-die") && (strcmp(program_invocation_short_name, "true") == 0 || strcmp(program_invocation_short_name, "sh") == 0)) {
         abort();
     }
+    if (broken("no-limit") || broken("wasteful")) {
+        int (*set)(const char *, uint64_t) = (int (*)(const char *, uint64_t))dlsym(RTLD_NEXT, "aloof_set");
+        if (set == NULL || set("limit", 0) != 0) {
+            abort();
+        }
+    }
+    if (broken("wasteful")) {
+        memset(mmap(NULL, (size_t)100 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, (size_t)100 << 20);
+    }
     /* More address space than a limit leaves, and memory that can be written, as strict accounting sees it. */
     if (broken("greedy") &&
         mmap(NULL, (size_t)40 << 40, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0) == MAP_FAILED) {

@@ -25,6 +25,7 @@ pub struct Case {
     link: Link,
     expect: Expect,
     address_space: Option<u64>,
+    environment: Vec<(&'static str, &'static str)>,
     limit: Duration,
     faults: Vec<(&'static str, &'static str)>,
 }
@@ -42,6 +43,7 @@ impl Case {
             link: Link::None,
             expect: Expect::Success,
             address_space: None,
+            environment: Vec::new(),
             limit: Duration::from_secs(180),
             faults: Vec::new(),
         }
@@ -76,6 +78,12 @@ impl Case {
         }
     }
 
+    /// Sets a variable of the environment.
+    pub fn environment(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
+        self
+    }
+
     /// Runs under another program.
     pub fn under(self, wrapper: &[&'static str]) -> Self {
         Self {
@@ -107,7 +115,11 @@ impl Case {
         let mut run = Run {
             command,
             preload: Vec::new(),
-            environment: Vec::new(),
+            environment: self
+                .environment
+                .iter()
+                .map(|&(name, value)| (name, value.into()))
+                .collect(),
             address_space: self.address_space,
             limit: self.limit,
         };

@@ -65,6 +65,9 @@ unsafe extern "C" fn aloof_set(name: *const c_char, value: u64) -> c_int {
         b"limit" => Setting::Limit,
         _ => return libc::EINVAL,
     };
+    // The environment is read at the first allocation, and must not come later.
+    // SAFETY: a block that nobody uses.
+    unsafe { raw::free(raw::malloc(1)) };
     if setting.set(value) { 0 } else { libc::EINVAL }
 }
 

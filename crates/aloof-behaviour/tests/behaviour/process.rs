@@ -13,6 +13,11 @@ fn enomem(smallest: &str, largest: &str, threads: &str) -> Case {
         .fault("dies-when-refused", "signal 6")
 }
 
+/// A program with the limit that a control group of 256 MiB gives it: 1/32 of it is left to what is not counted.
+fn limited(arguments: &[&str]) -> Case {
+    Case::new("limit.c", arguments).environment("ALOOF_LIMIT", "248M")
+}
+
 behaviours! {
     fork_under_load = Case::new("fork.c", &["load", "60"]).fault("child-hangs", "the child hangs");
     fork_from_a_thread = Case::new("fork.c", &["thread", "60"]).fault("child-hangs", "the child hangs");
@@ -30,6 +35,17 @@ behaviours! {
     large_blocks_run_out_and_recover = enomem("1000000", "6000000", "1");
     threads_run_out_together_and_recover = enomem("16", "20000", "3");
     everything_runs_out_in_512_mib_and_recovers = enomem("16", "300000", "1").address_space(SMALL);
+
+    a_program_lives_near_its_limit = limited(&["churn", "200", "600", "256"])
+        .fault("leak", "refused")
+        .fault("wasteful", "beyond 256");
+    beyond_the_limit_requests_are_refused_and_served_again = limited(&["beyond", "256", "1"])
+        .fault("never-again", "limit: refused after")
+        .fault("no-limit", "limit: nothing was refused|beyond 256")
+        .fault("dies-when-refused", "signal 6");
+    threads_share_a_limit = limited(&["beyond", "256", "3"])
+        .fault("never-again", "refused after all was freed")
+        .fault("no-limit", "limit: nothing was refused|beyond 256");
 
     patterns_survive_in_512_mib_of_address_space = Case::new("pattern.c", &["5", "30000", "1", "150", "6"])
         .address_space(SMALL)

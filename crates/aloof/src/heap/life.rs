@@ -298,6 +298,7 @@ impl Heap {
             Heap::each_pool(id, sub, |pool_id| {
                 let pool = Pool::of(pool_id);
                 Heap::tag(pool_id, self.tag_of(pool.class()));
+                self.bins[pool.class().index()].pools.add(1);
                 pool.set_listed(Stock::Consumed);
                 self.collect_pool(pool_id);
                 self.restock(pool_id);

@@ -91,6 +91,11 @@ impl Heap {
     pub fn push_slow(&self, class: SizeClass, addr: usize) {
         let hot = &self.front.hot[class.index()];
         if hot.get() == EMPTY_MAGAZINE {
+            if self.bins[class.index()].is_spread() {
+                self.give_blocks(class, &[addr]);
+                self.count_pool_blocks(class, -1);
+                return;
+            }
             hot.set(self.new_magazine(class));
         } else if hot.get() == self.magazine_end(class) {
             self.check_newest(hot.get(), addr);
@@ -110,6 +115,12 @@ impl Heap {
         // SAFETY: the place below the bottom lies in the record's buffer of this class.
         unsafe { bottom.wrapping_sub(1).write(0) };
         bottom
+    }
+
+    /// Does without the class's magazine, which is empty, from now on.
+    pub(super) fn drop_magazine(&self, class: SizeClass) {
+        debug_assert_eq!(self.magazine_len(class), 0);
+        self.front.hot[class.index()].set(EMPTY_MAGAZINE);
     }
 
     /// Takes words of a pool, until half a magazine has been moved, into the empty magazine, the lowest block on
@@ -290,13 +301,16 @@ impl Heap {
 
     /// Returns all blocks of all magazines and slots: the heap ends, or the program does.
     pub fn flush_all(&self) {
-        for class in SizeClass::all() {
-            let len = self.magazine_len(class);
-            if len > 0 {
-                self.flush(class, len);
-            }
-            self.return_slot(class);
+        SizeClass::all().for_each(|class| self.flush_class(class));
+    }
+
+    /// The same for one class.
+    pub(super) fn flush_class(&self, class: SizeClass) {
+        let len = self.magazine_len(class);
+        if len > 0 {
+            self.flush(class, len);
         }
+        self.return_slot(class);
     }
 
     /// Blocks and bytes in magazines and slots.

@@ -205,6 +205,7 @@ impl Heap {
     /// A block of `n` chunks of partition `p`, naturally aligned.
     pub fn take_chunk_block(&self, p: PartitionId, n: u32) -> Option<Block> {
         self.read_mail();
+        self.look_for_idle();
         let (id, chunks) = self.take_chunks(p, n, Use::Block, || false)?;
         let chunks = chunks?;
         arena::start_block(SubRegion::of(id), chunks.at);
@@ -221,6 +222,7 @@ impl Heap {
     /// A block of units of partition `p`.
     pub fn take_run_block(&self, p: PartitionId, size: usize) -> Option<Block> {
         self.read_mail();
+        self.look_for_idle();
         let n = (size.div_ceil(1 << p.unit_shift())) as u32;
         let shelf = &self.runs[p.0 as usize];
         let own = || {

@@ -2,11 +2,12 @@
 //!
 //! A request comes down from `api`: magazine ([`magazine`]), slot and pools ([`small`]), chunks and runs
 //! ([`medium`]). Frees of other threads' blocks go through the outbox ([`outbox`]) and come back through the
-//! inbox ([`collect`]). [`life`] opens, ends and adopts. A heap is a record of 128 KiB that is recycled but
+//! inbox ([`collect`]). What a busy thread does not use goes back ([`idle`]). [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but
 //! never unmapped; all but the inbox and the link is its thread's alone.
 
 mod collect;
 mod fork;
+mod idle;
 mod life;
 mod magazine;
 mod medium;
@@ -19,6 +20,7 @@ pub(crate) mod tally;
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, SizeClass};
 use crate::num::ids::*;
 use crate::num::size::*;
+use crate::pool::STOCKS;
 use crate::remote::Inbox;
 use crate::space;
 use crate::sub::Shelf;
@@ -104,14 +106,22 @@ pub struct Small {
     pub zeroed: bool,
 }
 
-/// Pools of a class that have something free.
+/// Pools of a class that have something free: a doubly linked list for each [`Stock`] but the consumed.
 #[repr(C)]
 struct Bin {
-    /// With freed blocks: used first, in the order in which they got some.
-    freed_first: Owned32,
-    freed_last: Owned32,
-    /// With never-used blocks only.
-    fresh_first: Owned32,
+    lists: [Pools; STOCKS],
+    /// Pools of the class, and how many of them are on the list of the sparse.
+    pools: Owned32,
+    sparse: Owned32,
+    /// 1 while the blocks in use are spread over too many pools; see [`small`].
+    spread: Owned32,
+}
+
+/// A list of pools.
+#[repr(C)]
+struct Pools {
+    first: Owned32,
+    last: Owned32,
 }
 
 /// Blocks of one word of another's pool, freed and not yet posted.
@@ -140,6 +150,10 @@ pub struct Heap {
     orphan_posts: Owned32,
     /// The sub-region to sweep next, if it is an orphan.
     sweep_from: Owned32,
+    /// Slow paths so far, wrapping.
+    slow_paths: Owned32,
+    /// What the caches of a class looked like last time; see [`idle`].
+    seen: [Owned64; CLASSES],
     /// Rounds of thread-exit destructors seen.
     pub exit_rounds: Owned32,
     tally: tally::Tally,

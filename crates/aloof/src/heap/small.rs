@@ -1,9 +1,13 @@
 //! Small blocks: the slot cache and the pools behind it.
+//!
+//! Blocks are taken from the fullest pools, so that others empty. A magazine works against that: what is freed in a pool
+//! that should empty is handed out again. Where the blocks in use are **spread** over pools most of which are sparse, the
+//! class does without its magazine until they are not: `malloc` takes from the slot, and `free` gives to the pool.
 
 use super::magazine::{FILL_MAX, block_fault};
 use super::medium::Use;
 use super::tally::Tier;
-use super::{Bin, Heap, Small};
+use super::{Bin, Heap, Pools, Small};
 use crate::arena;
 use crate::num::bits;
 use crate::num::class::SizeClass;
@@ -13,10 +17,13 @@ use crate::os::limit::{self, Verdict};
 use crate::pool::{Fault, Pool, STIRRED, Stock};
 use crate::space;
 use crate::sub::{self, SubRegion};
-use crate::sync::{Ordering, Owned32};
+use crate::sync::Ordering;
 
 /// Largest blocks in dense arenas: of larger ones some pages may never be touched.
 const DENSE_MAX: usize = 8 << 10;
+
+/// Sparse pools of a class, at least, when its blocks are called spread.
+const SPREAD_MIN: u32 = 16;
 
 impl Heap {
     /// The next block of the class's magazine or slot, refilled if both are used up. None if the OS refuses.
@@ -37,17 +44,19 @@ impl Heap {
             return Some(small);
         }
         self.read_mail();
+        self.look_for_idle();
         let bin = &self.bins[class.index()];
-        let mut id = PoolId(bin.freed_first.get());
-        if !id.is_some() {
-            id = PoolId(bin.fresh_first.get());
-        }
-        if !id.is_some() {
-            id = self.new_pool(class)?;
-        }
+        let id = match bin.first() {
+            Some(id) => id,
+            None => self.new_pool(class)?,
+        };
         let pool = Pool::of(id);
+        let spread = bin.judge_spread();
+        if spread {
+            self.drop_magazine(class);
+        }
         // A listed pool has a word to give.
-        if class.size() <= FILL_MAX {
+        if class.size() <= FILL_MAX && !spread {
             let first = self.fill(class, pool);
             self.restock(id);
             return first;
@@ -86,17 +95,11 @@ impl Heap {
         };
         let (sub_id, chunks) =
             self.take_chunks(PartitionId(0), info.chunks.into(), use_of, || {
-                let bin = &self.bins[class.index()];
-                bin.freed_first.get() != 0 || bin.fresh_first.get() != 0
+                self.bins[class.index()].first().is_some()
             })?;
         let Some(chunks) = chunks else {
             // An adopted arena brought a pool of the class.
-            let bin = &self.bins[class.index()];
-            return [&bin.freed_first, &bin.fresh_first]
-                .map(Owned32::get)
-                .into_iter()
-                .find(|&p| p != 0)
-                .map(PoolId);
+            return self.bins[class.index()].first();
         };
         let first = ChunkId(sub_id.first_chunk().0 + chunks.at);
         let Some(id) = Pool::create(first, class, chunks.zeroed) else {
@@ -104,6 +107,7 @@ impl Heap {
             return None;
         };
         Heap::tag(id, self.tag_of(class));
+        self.bins[class.index()].pools.add(1);
         self.restock(id);
         Some(id)
     }
@@ -175,12 +179,10 @@ impl Heap {
     /// program at the edge does not make and dissolve pools in turn.
     fn has_other(&self, pool: &Pool, id: PoolId) -> bool {
         let bin = &self.bins[pool.class().index()];
-        [&bin.freed_first, &bin.fresh_first]
-            .into_iter()
-            .any(|first| {
-                let first = PoolId(first.get());
-                first.is_some() && (first != id || Pool::of(first).next.get() != 0)
-            })
+        bin.lists.iter().any(|list| {
+            let first = PoolId(list.first.get());
+            first.is_some() && (first != id || Pool::of(first).next.get() != 0)
+        })
     }
 
     fn unlink(&self, id: PoolId) {
@@ -195,8 +197,8 @@ impl Heap {
     /// Dissolves all empty pools, the last of each class too.
     pub(super) fn dissolve_empty(&self) {
         for bin in &self.bins {
-            for first in [bin.freed_first.get(), bin.fresh_first.get()] {
-                let mut at = PoolId(first);
+            for list in &bin.lists {
+                let mut at = PoolId(list.first.get());
                 while at.is_some() {
                     let (id, pool) = (at, Pool::of(at));
                     at = PoolId(pool.next.get());
@@ -212,6 +214,9 @@ impl Heap {
     pub(super) fn dissolve(&self, id: PoolId) {
         let pool = Pool::of(id);
         self.unlink(id);
+        self.bins[pool.class().index()]
+            .pools
+            .add(1u32.wrapping_neg());
         Heap::tag(id, 0);
         let (chunk, chunks) = (pool.chunk(), pool.class().info().chunks);
         Pool::dissolve(id);
@@ -241,58 +246,108 @@ impl Heap {
 }
 
 impl Bin {
-    /// Freed pools join at the end: those at the front have had time to collect blocks.
+    /// The pool to take blocks from.
+    #[inline(always)]
+    fn first(&self) -> Option<PoolId> {
+        let first = |list: &Pools| PoolId(list.first.get());
+        self.lists.iter().map(first).find(|id| id.is_some())
+    }
+
+    /// The list of a stock.
+    fn list(&self, stock: Stock) -> Option<&Pools> {
+        self.lists.get((stock as usize).wrapping_sub(1))
+    }
+
     fn link(&self, id: PoolId, stock: Stock) {
-        let pool = Pool::of(id);
-        match stock {
-            Stock::Consumed => {}
-            Stock::Freed => {
-                let last = self.freed_last.get();
-                pool.prev.set(last);
-                pool.next.set(0);
-                self.freed_last.set(id.0);
-                if last == 0 {
-                    self.freed_first.set(id.0);
-                } else {
-                    Pool::of(PoolId(last)).next.set(id.0);
-                }
+        match (self.list(stock), stock) {
+            (Some(list), Stock::Fresh) => list.link_first(id),
+            (Some(list), Stock::Sparse) => {
+                self.sparse.add(1);
+                list.link_last(id);
             }
-            Stock::Fresh => {
-                let first = self.fresh_first.get();
-                pool.prev.set(0);
-                pool.next.set(first);
-                self.fresh_first.set(id.0);
-                if first != 0 {
-                    Pool::of(PoolId(first)).prev.set(id.0);
-                }
-            }
+            // At the end: those at the front have had time to collect blocks.
+            (Some(list), _) => list.link_last(id),
+            (None, _) => {}
         }
     }
 
     fn unlink(&self, id: PoolId, stock: Stock) {
-        let pool = Pool::of(id);
-        let (prev, next) = (pool.prev.get(), pool.next.get());
-        let first = if stock == Stock::Freed {
-            &self.freed_first
+        if let Some(list) = self.list(stock) {
+            list.unlink(id);
+        }
+        if stock == Stock::Sparse {
+            self.sparse.add(1u32.wrapping_neg());
+        }
+    }
+
+    /// Whether the class's blocks are spread over too many pools, judged anew.
+    fn judge_spread(&self) -> bool {
+        let (sparse, pools) = (self.sparse.get(), self.pools.get());
+        let spread = if self.spread.get() == 0 {
+            sparse >= SPREAD_MIN && sparse > pools / 2
         } else {
-            &self.fresh_first
+            sparse >= SPREAD_MIN / 2 && sparse > pools / 4
         };
-        if prev == 0 {
-            first.set(next);
-        } else {
-            Pool::of(PoolId(prev)).next.set(next);
-        }
-        if next != 0 {
-            Pool::of(PoolId(next)).prev.set(prev);
-        } else if stock == Stock::Freed {
-            self.freed_last.set(prev);
-        }
+        self.spread.set(spread.into());
+        spread
+    }
+
+    /// See [`Bin::judge_spread`]; as it was judged last.
+    pub(super) fn is_spread(&self) -> bool {
+        self.spread.get() != 0
     }
 
     /// Forgets all pools.
     pub(super) fn clear(&self) {
-        self.freed_first.set(0);
-        self.freed_last.set(0);
-        self.fresh_first.set(0);
+        self.lists.iter().for_each(Pools::clear);
+        for count in [&self.pools, &self.sparse, &self.spread] {
+            count.set(0);
+        }
+    }
+}
+
+impl Pools {
+    fn link_first(&self, id: PoolId) {
+        let (pool, first) = (Pool::of(id), self.first.get());
+        pool.prev.set(0);
+        pool.next.set(first);
+        self.first.set(id.0);
+        self.set_prev(first, id.0);
+    }
+
+    fn link_last(&self, id: PoolId) {
+        let (pool, last) = (Pool::of(id), self.last.get());
+        pool.prev.set(last);
+        pool.next.set(0);
+        self.last.set(id.0);
+        self.set_next(last, id.0);
+    }
+
+    fn unlink(&self, id: PoolId) {
+        let pool = Pool::of(id);
+        let (prev, next) = (pool.prev.get(), pool.next.get());
+        self.set_next(prev, next);
+        self.set_prev(next, prev);
+    }
+
+    /// Sets what follows a pool, or the list's head.
+    fn set_next(&self, pool: u32, next: u32) {
+        match pool {
+            0 => self.first.set(next),
+            _ => Pool::of(PoolId(pool)).next.set(next),
+        }
+    }
+
+    /// Sets what comes before a pool, or the list's tail.
+    fn set_prev(&self, pool: u32, prev: u32) {
+        match pool {
+            0 => self.last.set(prev),
+            _ => Pool::of(PoolId(pool)).prev.set(prev),
+        }
+    }
+
+    fn clear(&self) {
+        self.first.set(0);
+        self.last.set(0);
     }
 }

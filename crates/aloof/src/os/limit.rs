@@ -12,6 +12,9 @@ static ESTIMATE: AtomicUsize = AtomicUsize::new(0);
 /// Below this nothing is to be done: the smaller of the two limits.
 static WATCH: AtomicUsize = AtomicUsize::new(usize::MAX);
 
+/// Resident bytes from which on the kernel slows the control group down; nothing is refused there.
+static HIGH: AtomicUsize = AtomicUsize::new(usize::MAX);
+
 /// A program's function that hears when memory grows beyond a soft limit.
 pub type OnSoftLimit = extern "C" fn(resident: usize, data: usize);
 static SOFT: AtomicUsize = AtomicUsize::new(usize::MAX);
@@ -82,9 +85,9 @@ fn admit_slow(size: usize) -> Verdict {
     }
 }
 
-/// Whether an eighth or less of the limit is left.
+/// Whether an eighth or less of the limit is left, or of what the control group's kernel slows the process down at.
 pub fn is_near() -> bool {
-    let limit = Setting::Limit.get() as usize;
+    let limit = (Setting::Limit.get() as usize).min(HIGH.load(Ordering::Relaxed));
     limit != usize::MAX && resident() > limit - limit / 8
 }
 
@@ -138,7 +141,11 @@ fn number(digits: &[u8]) -> Option<usize> {
     text.trim().parse().ok()
 }
 
-/// The memory limit of the process's control group (version 2) and those above it, less a margin.
+/// Where control groups are.
+const GROUPS: &[u8] = b"/sys/fs/cgroup";
+
+/// Reads what the process's control group (version 2) and those above it say: `memory.high` is kept here, and
+/// `memory.max`, less a margin, returned.
 pub fn of_control_group() -> Option<usize> {
     keep_errno(|| {
         let mut text = [0; 512];
@@ -146,24 +153,67 @@ pub fn of_control_group() -> Option<usize> {
         let path = groups
             .split(|&c| c == b'\n')
             .find_map(|line| line.strip_prefix(b"0::"))?;
-        let mut path = path;
-        let mut least = usize::MAX;
-        loop {
-            least = least.min(limit_in(path, b"/memory.max\0").unwrap_or(usize::MAX));
-            let Some(end) = path.iter().rposition(|&c| c == b'/') else {
-                break;
-            };
-            path = &path[..end];
+        if let Some(high) = least_of_groups(GROUPS, path, b"/memory.high\0") {
+            HIGH.store(high, Ordering::Relaxed);
         }
-        (least != usize::MAX).then(|| least - (least / MARGIN_SHARE).max(MARGIN_MIN).min(least))
+        let max = least_of_groups(GROUPS, path, b"/memory.max\0")?;
+        Some(max - (max / MARGIN_SHARE).max(MARGIN_MIN).min(max))
     })
 }
 
+/// The least number that a group and those above it have in a file of this name.
+fn least_of_groups(groups: &[u8], path: &[u8], file: &[u8]) -> Option<usize> {
+    let mut path = path;
+    let mut least = None;
+    loop {
+        let here = limit_in(groups, path, file);
+        least = here.into_iter().chain(least).min();
+        let Some(end) = path.iter().rposition(|&c| c == b'/') else {
+            return least;
+        };
+        path = &path[..end];
+    }
+}
+
 /// The number in a file of a control group; none if it says `max`.
-fn limit_in(group: &[u8], file: &[u8]) -> Option<usize> {
-    let mut path = super::message::Line::new();
-    path.text("/sys/fs/cgroup").bytes(group).bytes(file);
-    let path = core::ffi::CStr::from_bytes_with_nul(path.as_bytes()).ok()?;
+fn limit_in(groups: &[u8], path: &[u8], file: &[u8]) -> Option<usize> {
+    let mut name = super::message::Line::new();
+    name.bytes(groups).bytes(path).bytes(file);
+    let name = core::ffi::CStr::from_bytes_with_nul(name.as_bytes()).ok()?;
     let mut text = [0; 64];
-    number(read_file(path, &mut text))
+    number(read_file(name, &mut text))
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn the_least_limit_on_the_way_up_counts() {
+        let root = std::env::temp_dir().join(format!("aloof-groups-{}", std::process::id()));
+        let inner = root.join("outer/inner");
+        std::fs::create_dir_all(&inner).unwrap();
+        let write =
+            |at: &std::path::Path, text| std::fs::write(at.join("memory.max"), text).unwrap();
+        let least = |path: &str| {
+            least_of_groups(
+                root.as_os_str().as_bytes(),
+                path.as_bytes(),
+                b"/memory.max\0",
+            )
+        };
+        assert_eq!(least("/outer/inner"), None);
+        write(&inner, "max\n");
+        assert_eq!(least("/outer/inner"), None);
+        write(&inner, "300000000\n");
+        assert_eq!(least("/outer/inner"), Some(300_000_000));
+        write(&root.join("outer"), "200000000\n");
+        assert_eq!(least("/outer/inner"), Some(200_000_000));
+        write(&root.join("outer"), "max\n");
+        write(&root, "400000000\n");
+        assert_eq!(least("/outer/inner"), Some(300_000_000));
+        assert_eq!(least("/"), Some(400_000_000));
+        std::fs::remove_dir_all(&root).unwrap();
+    }
 }

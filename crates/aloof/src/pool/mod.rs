@@ -18,17 +18,23 @@ use crate::sync::{AtomicU64, Owned8, Owned32, Owned64, OwnedSize};
 
 pub(crate) use slab::init;
 
-/// Which list of its heap a pool is on.
+/// Which list of its heap a pool is on. Blocks are taken from the lists in this order, so that pools of which little is
+/// in use get a chance to empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Stock {
     /// On none: nothing is free.
     Consumed = 0,
-    /// Some blocks that were freed.
-    Freed = 1,
+    /// Some blocks that were freed; most are in use.
+    Full = 1,
+    /// Blocks that were freed, and a quarter or more free.
+    Sparse = 2,
     /// Only blocks that were never used.
-    Fresh = 2,
+    Fresh = 3,
 }
+
+/// Lists that pools are on.
+pub const STOCKS: usize = 3;
 
 /// The owner's half of the descriptor; the words follow it.
 #[repr(C, align(64))]
@@ -203,7 +209,11 @@ impl Pool {
     /// Where it belongs by what is free in it.
     pub fn stock(&self) -> Stock {
         if self.summary.get() != 0 {
-            Stock::Freed
+            if self.free.get() < u32::from(self.info().blocks) / 4 {
+                Stock::Full
+            } else {
+                Stock::Sparse
+            }
         } else if self.fresh.get() < self.info().words {
             Stock::Fresh
         } else {
@@ -215,8 +225,9 @@ impl Pool {
     #[inline(always)]
     pub fn listed(&self) -> Stock {
         match self.stock.get() {
-            1 => Stock::Freed,
-            2 => Stock::Fresh,
+            1 => Stock::Full,
+            2 => Stock::Sparse,
+            3 => Stock::Fresh,
             _ => Stock::Consumed,
         }
     }
