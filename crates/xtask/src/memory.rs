@@ -1,5 +1,5 @@
-//! `cargo xtask memory`: what goes back to the system, what growth costs and what short threads leave, beside other
-//! allocators.
+//! `cargo xtask memory`: what goes back to the system and what that costs, what growth costs, what short threads and
+//! phases of different sizes leave, beside other allocators.
 //!
 //! Compiles the programs of `tests/memory` and runs each on every allocator in turn, in a process of its own, as
 //! often as asked for; prints medians.
@@ -27,7 +27,19 @@ pub struct Options {
     /// Threads of the thread test
     #[arg(long, default_value_t = 100_000)]
     threads: u32,
-    /// Write the medians as JSON, too
+    /// Seconds of each of the 20 phases of the phase test
+    #[arg(long, default_value_t = 30.0)]
+    phase_seconds: f64,
+    /// Seconds of the test of a busy program
+    #[arg(long, default_value_t = 60)]
+    busy_seconds: u32,
+    /// Only these programs, separated by commas: idle, growth, threads, phases, busy
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only these allocators, separated by commas
+    #[arg(long, value_delimiter = ',')]
+    allocators: Vec<String>,
+    /// Write all runs as JSON, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -38,16 +50,24 @@ struct Allocator {
     library: Option<PathBuf>,
 }
 
+/// Below the target directory, where `aloof bench` leaves the peers that come as crates.
+const CRATES: &str = "bench-peers/preload";
+const CRATE_PEERS: &[(&str, &str)] = &[
+    ("mimalloc3", "libmimalloc3.so"),
+    ("mimalloc2", "libmimalloc2.so"),
+    ("jemalloc", "libjemalloc.so"),
+    ("snmalloc", "libsnmalloc.so"),
+];
 /// Where Debian keeps libraries, and those that are looked at if they are there.
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 const PEERS: &[(&str, &str)] = &[
-    ("mimalloc 2.0", "libmimalloc.so.2.0"),
-    ("jemalloc", "libjemalloc.so.2"),
-    ("tcmalloc", "libtcmalloc_minimal.so.4"),
-    ("tbb", "libtbbmalloc_proxy.so.2"),
+    ("deb-mimalloc", "libmimalloc.so.2.0"),
+    ("deb-jemalloc", "libjemalloc.so.2"),
+    ("deb-tcmalloc", "libtcmalloc_minimal.so.4"),
+    ("deb-tbb", "libtbbmalloc_proxy.so.2"),
 ];
 
-fn allocators(workspace: &Workspace) -> Result<Vec<Allocator>> {
+fn allocators(workspace: &Workspace, options: &Options) -> Result<Vec<Allocator>> {
     let mut list = vec![
         Allocator {
             name: "aloof",
@@ -58,14 +78,26 @@ fn allocators(workspace: &Workspace) -> Result<Vec<Allocator>> {
             library: None,
         },
     ];
-    for (name, file) in PEERS {
-        let library = Path::new(LIBRARIES).join(file);
+    let crates = workspace.target.join(CRATES);
+    let peers = CRATE_PEERS.iter().map(|peer| (crates.as_path(), peer));
+    let debian = PEERS.iter().map(|peer| (Path::new(LIBRARIES), peer));
+    for (directory, (name, file)) in peers.chain(debian) {
+        let library = directory.join(file);
         if library.exists() {
             list.push(Allocator {
                 name,
                 library: Some(library),
             });
         }
+    }
+    for name in &options.allocators {
+        if !list.iter().any(|allocator| allocator.name == name) {
+            let known: Vec<&str> = list.iter().map(|allocator| allocator.name).collect();
+            bail!("no allocator {name} here; there are: {}", known.join(", "));
+        }
+    }
+    if !options.allocators.is_empty() {
+        list.retain(|allocator| options.allocators.iter().any(|name| name == allocator.name));
     }
     Ok(list)
 }
@@ -181,14 +213,45 @@ fn groups(options: &Options) -> Vec<Group> {
                 ("time", |m| format!("{:.1} s", m("seconds"))),
             ],
         },
+        Group {
+            program: "phases",
+            settings: vec![vec![options.phase_seconds.to_string(), "20".into()]],
+            figures: &[
+                ("largest surplus", |m| format!("{:.1} %", 100.0 * m("most"))),
+                ("beyond 16 MiB", |m| format!("{:.1} %", 100.0 * m("beyond"))),
+                ("rise over the phases", |m| {
+                    format!("{:.1} %", 100.0 * m("rise"))
+                }),
+            ],
+        },
+        Group {
+            program: "busy",
+            settings: vec![vec![options.busy_seconds.to_string()]],
+            figures: &[
+                ("processor time of a replacement", |m| {
+                    format!("{:.1} ns", 1000.0 * m("per_million"))
+                }),
+                ("with decay / without", |m| format!("{:.4}", m("ratio"))),
+                ("resident", |m| format!("{:.0} MiB", m("resident") / MIB)),
+            ],
+        },
     ]
 }
 
 /// Runs all measurements and prints their tables.
 pub fn command(workspace: &Workspace, options: &Options) -> Result<bool> {
-    let allocators = allocators(workspace)?;
+    let allocators = allocators(workspace, options)?;
     let mut report = Vec::new();
-    for group in groups(options) {
+    let mut groups = groups(options);
+    for name in &options.only {
+        if !groups.iter().any(|group| group.program == name) {
+            bail!("no program {name}: there are idle, growth, threads, phases and busy");
+        }
+    }
+    if !options.only.is_empty() {
+        groups.retain(|group| options.only.iter().any(|name| name == group.program));
+    }
+    for group in groups {
         let program = compile(workspace, group.program)?;
         let mut table = Table::new();
         let headings = group.figures.iter().map(|(heading, _)| *heading);

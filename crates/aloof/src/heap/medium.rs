@@ -225,14 +225,7 @@ impl Heap {
         self.look_for_idle();
         let n = (size.div_ceil(1 << p.unit_shift())) as u32;
         let shelf = &self.runs[p.0 as usize];
-        let own = || {
-            shelf.candidates(n, TRIES).find_map(|id| {
-                let sub = SubRegion::of(id);
-                let taken = run::take(sub, n)?;
-                shelf.update(id, run::longest(sub));
-                Some((id, taken))
-            })
-        };
+        let own = || take_units(shelf, n);
         let (id, taken) = own().or_else(|| {
             for _ in 0..ADOPTIONS {
                 let Some(id) = adopt_any(p, Kind::Runs) else {
@@ -278,8 +271,7 @@ impl Heap {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = run::give(sub, at);
         self.count(Tier::Run, -1, -(i64::from(n) << p.unit_shift()));
-        let shelf = &self.runs[p.0 as usize];
-        shelf.update(id, run::longest(sub));
+        self.runs[p.0 as usize].raise(id, run::free_around(sub, at, n));
         if run::is_empty(sub) {
             if emptied && p.0 != 0 {
                 self.close_if_quiet(id, sub, partition::release_cold);
@@ -302,8 +294,12 @@ impl Heap {
             0,
             (n as i64 - i64::from(before)) << p.unit_shift(),
         );
-        self.runs[p.0 as usize].update(id, run::longest(sub));
-        Some(n << p.unit_shift())
+        let n = n as u32;
+        if n < before {
+            let run = run::free_around(sub, at + n, before - n);
+            self.runs[p.0 as usize].raise(id, run);
+        }
+        Some((n as usize) << p.unit_shift())
     }
 
     /// Makes an own chunk block `size` bytes long where it is, if the chunks behind it allow; its new bytes.
@@ -321,6 +317,30 @@ impl Heap {
         );
         self.shelf(id, sub).update(id, arena::longest(sub));
         Some(n << p.chunk_shift())
+    }
+}
+
+/// Takes `n` units of a sub-region of a shelf.
+fn take_units(shelf: &Shelf, n: u32) -> Option<(SubRegionId, run::Taken)> {
+    loop {
+        let mut broken = None;
+        for id in shelf.candidates(n, TRIES) {
+            let sub = SubRegion::of(id);
+            let was_empty = run::is_empty(sub);
+            if let Some(taken) = run::take(sub, n) {
+                if was_empty {
+                    shelf.update(id, UNITS as u32 - n);
+                }
+                return Some((id, taken));
+            }
+            if Shelf::promises(id, n) {
+                broken = Some(id);
+                break;
+            }
+        }
+        // Each turn moves one down.
+        let id = broken?;
+        shelf.update(id, run::longest(SubRegion::of(id)));
     }
 }
 

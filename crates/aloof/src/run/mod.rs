@@ -2,8 +2,9 @@
 //!
 //! Two bits a unit: `starts` where a block begins, and `joined` where one goes on into the next unit. A unit
 //! with neither its own start nor a neighbour joined to it is free, so free neighbours merge by
-//! construction. Best fit, lowest first (Knuth, TAOCP 1, 2.5, with the tags moved out of the blocks).
-//! Everything costs O(1024 / 64) words.
+//! construction. First fit (Knuth, TAOCP 1, 2.5, with the tags moved out of the blocks), found in all words at a time:
+//! everything costs O(1024 / 64) words but [`longest`], which also takes time for each free run and is asked for
+//! when what was known of it turned out to be too much.
 //!
 //! The bits of a live block do not change while its owner takes and gives others, so that any thread
 //! that holds a block may ask how long it is.
@@ -62,6 +63,68 @@ fn next_unit(sub: &SubRegion, from: u32, value: bool) -> u32 {
     UNITS as u32
 }
 
+/// The bits of the free units.
+fn free_words(sub: &SubRegion) -> [u64; UNIT_WORDS] {
+    let mut carried = 0;
+    core::array::from_fn(|w| {
+        let joined = sub.joined_word(w);
+        let used = sub.starts_word(w) | joined << 1 | carried;
+        carried = joined >> 63;
+        !used
+    })
+}
+
+/// The lowest unit at which a run of `n` free ones starts: of up to 64 by doubling, as [`bits::run_starts`] but over all
+/// words.
+fn first_fit(mut free: [u64; UNIT_WORDS], n: u32) -> Option<u32> {
+    if n > 64 {
+        return first_long(&free, n);
+    }
+    let mut have = 1;
+    while have < n {
+        let step = have.min(n - have);
+        for w in 0..UNIT_WORDS - 1 {
+            free[w] &= free[w] >> step | free[w + 1] << (64 - step);
+        }
+        free[UNIT_WORDS - 1] &= free[UNIT_WORDS - 1] >> step;
+        have += step;
+    }
+    let w = free.iter().position(|&starts| starts != 0)?;
+    Some(w as u32 * 64 + free[w].trailing_zeros())
+}
+
+/// The same for more than 64 units: such a run goes on over the end of a word.
+fn first_long(free: &[u64; UNIT_WORDS], n: u32) -> Option<u32> {
+    let mut before = 0;
+    for (w, &word) in free.iter().enumerate() {
+        if before + word.trailing_ones() >= n {
+            return Some(w as u32 * 64 - before);
+        }
+        before = if word == u64::MAX {
+            before + 64
+        } else {
+            word.leading_ones()
+        };
+    }
+    (before >= n).then(|| UNITS as u32 - before)
+}
+
+/// Length of the free run that holds the `n` free units from `at` on.
+pub fn free_around(sub: &SubRegion, at: u32, n: u32) -> u32 {
+    let (mut w, mut mask) = (at as usize / 64, bits::low(at % 64));
+    let start = loop {
+        let used = used_word(sub, w) & mask;
+        if used != 0 {
+            break w as u32 * 64 + 64 - used.leading_zeros();
+        }
+        if w == 0 {
+            break 0;
+        }
+        (w, mask) = (w - 1, u64::MAX);
+    };
+    next_unit(sub, at + n, true) - start
+}
+
 /// Calls `f(start, length)` for every free run, lowest first.
 fn free_runs(sub: &SubRegion, mut f: impl FnMut(u32, u32)) {
     let mut at = next_unit(sub, 0, false);
@@ -112,23 +175,15 @@ pub fn is_start(sub: &SubRegion, at: u32) -> bool {
     sub.starts_word(at as usize / 64) >> (at % 64) & 1 != 0
 }
 
-/// Takes `n` units: the shortest free run that fits, the lowest of equals.
+/// Takes `n` units: the lowest that are free in a row.
 pub fn take(sub: &SubRegion, n: u32) -> Option<Taken> {
-    let (mut best, mut best_len) = (0, u32::MAX);
-    free_runs(sub, |at, len| {
-        if len >= n && len < best_len {
-            (best, best_len) = (at, len);
-        }
-    });
-    if best_len == u32::MAX {
-        return None;
-    }
-    set_start(sub, best, true);
-    join(sub, best, n - 1, true);
+    let at = first_fit(free_words(sub), n)?;
+    set_start(sub, at, true);
+    join(sub, at, n - 1, true);
     count_used(sub, n, 0);
-    stir(sub, best, n);
-    let zeroed = touch(sub, best, n);
-    Some(Taken { at: best, zeroed })
+    stir(sub, at, n);
+    let zeroed = touch(sub, at, n);
+    Some(Taken { at, zeroed })
 }
 
 /// Notes that units are used; true if they never were before.
@@ -254,15 +309,11 @@ mod tests {
             };
             match random(5) {
                 0 | 1 => {
-                    let most = if random(4) == 0 { 300 } else { 20 };
+                    let most = [5, 20, 70, 300][random(4) as usize];
                     let n = 1 + random(most);
-                    let best = gaps(&blocks).into_iter().filter(|g| g.0 >= n).min();
+                    let lowest = gaps(&blocks).into_iter().find(|g| g.0 >= n);
                     let got = take(&s, n);
-                    assert_eq!(
-                        got.map(|t| t.at),
-                        best.map(|g| g.1),
-                        "best fit, lowest first"
-                    );
+                    assert_eq!(got.map(|t| t.at), lowest.map(|g| g.1), "first fit");
                     if let Some(t) = got {
                         blocks.push((t.at, n));
                         blocks.sort();
@@ -272,6 +323,10 @@ mod tests {
                     let (at, n) = blocks.remove(random(blocks.len() as u64) as usize);
                     assert!(is_start(&s, at) && (n == 1 || !is_start(&s, at + 1)));
                     assert_eq!(give(&s, at), n);
+                    let run = gaps(&blocks)
+                        .into_iter()
+                        .find(|g| g.1 <= at && at < g.1 + g.0);
+                    assert_eq!(Some(free_around(&s, at, n)), run.map(|g| g.0));
                 }
                 _ if !blocks.is_empty() => {
                     let i = random(blocks.len() as u64) as usize;

@@ -1,6 +1,7 @@
 //! A heap's sub-regions of one kind and partition, by the longest free run in them.
 //!
-//! Level 0 holds the full ones, level `k + 1` those with a free run of `2^k .. 2^(k+1)` chunks or units.
+//! Level 0 holds the full ones, level `k + 1` those with a free run of `2^k .. 2^(k+1)` chunks or units. One may be on a
+//! higher level than it should; whoever finds that out moves it.
 
 use super::SubRegion;
 use crate::num::ids::SubRegionId;
@@ -19,6 +20,11 @@ pub struct Shelf {
 /// Level of a sub-region whose longest free run is `run` long.
 pub fn level_of(run: u32) -> usize {
     run.checked_ilog2().map_or(0, |log| log as usize + 1)
+}
+
+/// The lowest level all of which have a free run of `run`.
+fn sure_level(run: u32) -> usize {
+    level_of(run) + usize::from(!run.is_power_of_two())
 }
 
 impl Shelf {
@@ -58,16 +64,23 @@ impl Shelf {
         }
     }
 
+    /// The same after a free run of `run` came to be: to a higher level, if to any.
+    pub fn raise(&self, id: SubRegionId, run: u32) {
+        if level_of(run) > SubRegion::of(id).level.get() as usize {
+            self.update(id, run);
+        }
+    }
+
+    /// Whether the level of a sub-region says that it has a free run of `run`.
+    pub fn promises(id: SubRegionId, run: u32) -> bool {
+        SubRegion::of(id).level.get() as usize >= sure_level(run)
+    }
+
     /// Sub-regions that may have a free run of `run`: first, of those that head a level which surely has, the
     /// lowest (what lies low was touched before, and what lies high gets a chance to empty); then the
     /// other heads; then at most `tries` of the level that may have.
     pub fn candidates(&self, run: u32, tries: usize) -> impl Iterator<Item = SubRegionId> {
-        let maybe = level_of(run);
-        let sure = if run.is_power_of_two() {
-            maybe
-        } else {
-            maybe + 1
-        };
+        let (maybe, sure) = (level_of(run), sure_level(run));
         let heads = move || (sure..LEVELS).filter_map(|l| self.level(l).next());
         let lowest = heads().min();
         let maybe_list = (sure != maybe).then(|| self.level(maybe).take(tries));
