@@ -2,8 +2,12 @@
 
 mod support;
 
+use std::sync::Mutex;
+use std::thread;
+
 use aloof::raw;
-use support::{KIB, MIB, Random, child, memory};
+use support::block::Request;
+use support::{Block, KIB, MIB, Random, child, memory};
 
 /// Blocks of one size, each written.
 struct Blocks {
@@ -102,5 +106,43 @@ fn caches_of_sizes_that_are_not_used_go_back() {
             cached < idle / 4,
             "{cached} of {idle} bytes are cached still"
         );
+    });
+}
+
+/// Many short threads, a few at a time, each of which leaves blocks of all sizes behind and frees older ones of others': what
+/// ended threads left is used again, and the memory in use does not grow with their number.
+#[test]
+fn short_threads_use_what_others_left() {
+    child::isolated("short_threads_use_what_others_left", || {
+        let places: Mutex<Vec<Option<Block>>> = Mutex::new((0..4096).map(|_| None).collect());
+        let work = |seed: u64| {
+            let mut random = Random::new(seed);
+            for i in 0..100 {
+                let most = if i % 20 == 0 { 100_000 } else { 2_000 };
+                let new = Block::new(Request::of(16 + random.below(most)), random.next());
+                assert!(new.is_some());
+                let old = {
+                    let place = &mut places.lock().unwrap()[random.below(4096)];
+                    std::mem::replace(place, new)
+                };
+                if let Some(old) = old {
+                    old.verify();
+                    old.free();
+                }
+            }
+        };
+        for round in 0..3000 {
+            thread::scope(|scope| {
+                for k in 0..4 {
+                    let work = &work;
+                    scope.spawn(move || work(round * 4 + k + 1));
+                }
+            });
+        }
+        for block in places.into_inner().unwrap().into_iter().flatten() {
+            block.free();
+        }
+        let peak = raw::stats().peak_committed_bytes;
+        assert!(peak < 112 * MIB as u64, "{} MiB committed", peak >> 20);
     });
 }

@@ -78,8 +78,9 @@ impl Heap {
         {
             return Some(found);
         }
-        for _ in 0..ADOPTIONS {
-            let Some(id) = adopt_any(p, Kind::Arena) else {
+        for i in 0..ADOPTIONS {
+            // The first for the pools that it may have, the others for their room.
+            let Some(id) = adopt_any(p, Kind::Arena, if i == 0 { 0 } else { n }) else {
                 break;
             };
             self.adopt(id);
@@ -228,7 +229,7 @@ impl Heap {
         let own = || take_units(shelf, n);
         let (id, taken) = own().or_else(|| {
             for _ in 0..ADOPTIONS {
-                let Some(id) = adopt_any(p, Kind::Runs) else {
+                let Some(id) = adopt_any(p, Kind::Runs, 0) else {
                     break;
                 };
                 self.adopt(id);
@@ -352,11 +353,12 @@ pub(super) fn is_empty(sub: &SubRegion) -> bool {
     }
 }
 
-/// Adopts the lowest orphan of a kind.
-fn adopt_any(p: PartitionId, kind: Kind) -> Option<SubRegionId> {
-    partition::adopt_any(p, kind == Kind::Runs, |id| {
-        SubRegion::of(id).kind() == Kind::Runs
-    })
+/// Adopts the lowest orphan of a kind; of arenas one that seems to have `n` free chunks in a row. What an orphan's
+/// descriptor says may be changing meanwhile: it is a hint.
+fn adopt_any(p: PartitionId, kind: Kind, n: u32) -> Option<SubRegionId> {
+    let has_room = |id| n == 0 || bits::run_starts(SubRegion::of(id).free.get(), n) != 0;
+    let is_runs = |id| SubRegion::of(id).kind() == Kind::Runs;
+    partition::adopt_any(p, kind == Kind::Runs, is_runs, has_room)
 }
 
 /// Gives an empty, quiet sub-region that is on no shelf back to its partition.

@@ -329,11 +329,13 @@ pub fn adopt(id: SubRegionId) -> bool {
     REGION[id.region().0 as usize].adopt(id.bit())
 }
 
-/// Adopts the lowest abandoned sub-region of a partition that was abandoned with `runs`, as `is_runs` tells.
+/// Adopts the lowest abandoned sub-region of a partition that was abandoned with `runs`, as `is_runs` tells, and is not
+/// too full, as `has_room` tells.
 pub fn adopt_any(
     p: PartitionId,
     runs: bool,
     is_runs: impl Fn(SubRegionId) -> bool,
+    has_room: impl Fn(SubRegionId) -> bool,
 ) -> Option<SubRegionId> {
     let index = &INDEX[p.0 as usize].abandoned[usize::from(runs)];
     let limit = space::usable_regions(p);
@@ -347,7 +349,7 @@ pub fn adopt_any(
                 .filter(move |bit| mask >> bit & 1 != 0)
                 .filter(|&bit| is_runs(id.sub(bit)) == runs)
         };
-        if let Some(bit) = wanted().find(|&bit| region.adopt(bit)) {
+        if let Some(bit) = wanted().find(|&bit| has_room(id.sub(bit)) && region.adopt(bit)) {
             return Some(id.sub(bit));
         }
         index.clear(i, || wanted().next().is_some());
