@@ -25,23 +25,23 @@ const fn package(name: &'static str, command: &'static str, stages: &'static [St
     }
 }
 
-use Stage::{Behaviour, Build, Clippy, Loom, Programs, Unit};
+use Stage::{Behaviour, Build, Clippy, Gate, Loom, Programs, Unit};
 
 /// Every package that any check needs.
 const PACKAGES: &[Package] = &[
     package(
         "gcc",
         "gcc",
-        &[Clippy, Build, Unit, Loom, Behaviour, Programs],
+        &[Clippy, Build, Gate, Unit, Loom, Behaviour, Programs],
     ),
     package(
         "libc6-dev",
         "gcc",
-        &[Clippy, Build, Unit, Loom, Behaviour, Programs],
+        &[Clippy, Build, Gate, Unit, Loom, Behaviour, Programs],
     ),
     package("g++", "g++", &[Behaviour, Programs]),
     package("binutils", "nm", &[Behaviour]),
-    package("valgrind", "valgrind", &[Behaviour]),
+    package("valgrind", "valgrind", &[Gate, Behaviour]),
     package("python3", "python3", &[Programs]),
     package("perl", "perl", &[Programs]),
     package("git", "git", &[Programs]),

@@ -52,6 +52,12 @@ pub fn build(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+pub fn gate(workspace: &Workspace) -> Result<()> {
+    run(workspace
+        .cargo()
+        .args(["run", "--release", "--package", "aloof-bench", "--", "gate"]))
+}
+
 pub fn unit(workspace: &Workspace) -> Result<()> {
     // aloof-c replaces malloc and has its own panic handler: no test harness can link it.
     run(workspace.cargo().args([
