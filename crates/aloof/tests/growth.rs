@@ -174,3 +174,21 @@ fn large_dense_heaps_are_in_huge_pages_and_small_ones_are_not() {
         }
     }
 }
+
+/// The statistics say how much of the process is in huge pages.
+#[test]
+fn the_statistics_tell_what_is_in_huge_pages() {
+    let name = "the_statistics_tell_what_is_in_huge_pages";
+    if child::role().is_some() {
+        fill(96 * MIB);
+        println!("kernel: {}", in_huge_pages());
+        return raw::print_stats();
+    }
+    let outcome = child::run(name, "allocates");
+    outcome.assert_success(name);
+    let (_, rest) = outcome.stderr.split_once("huge_page_bytes ").expect("told");
+    let told: usize = rest.lines().next().unwrap().parse().expect("a number");
+    let kernel: usize = outcome.printed("kernel:").unwrap().parse().unwrap();
+    assert!(told.abs_diff(kernel) <= 4 * MIB, "{told}, and {kernel}");
+    assert!(told > 24 * MIB || !kernel_has_huge_pages(), "{told} bytes");
+}

@@ -211,6 +211,19 @@ pub(crate) fn read_file<'a>(path: &core::ffi::CStr, text: &'a mut [u8]) -> &'a [
     }
 }
 
+/// Bytes of the process that are in transparent huge pages now, as the kernel counts them; takes time proportional to
+/// the resident memory.
+pub(crate) fn huge_page_bytes() -> u64 {
+    let mut text = [0; 2048];
+    let lines = keep_errno(|| read_file(c"/proc/self/smaps_rollup", &mut text));
+    let kib = lines.split(|&c| c == b'\n').find_map(|line| {
+        let value = line.strip_prefix(b"AnonHugePages:")?;
+        let value = core::str::from_utf8(value).ok()?.trim();
+        value.strip_suffix(" kB")?.parse::<u64>().ok()
+    });
+    kib.unwrap_or(0) << 10
+}
+
 /// Nanoseconds of the monotonic clock.
 pub(crate) fn now_ns() -> u64 {
     let mut t = libc::timespec {

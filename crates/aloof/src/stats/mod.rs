@@ -2,7 +2,7 @@
 
 use crate::heap;
 use crate::heap::tally::{self, Sum, TIERS};
-use crate::os::linux::usage;
+use crate::os::linux::{huge_page_bytes, usage};
 use crate::os::message::Line;
 use crate::os::options::Options;
 use crate::partition;
@@ -94,6 +94,7 @@ impl Stats {
             ("cached_bytes", self.cached_bytes),
             ("reserved_bytes", self.reserved_bytes),
             ("metadata_bytes", self.metadata_bytes),
+            ("huge_page_bytes", huge_page_bytes()),
             ("threads_started", self.threads_started),
             ("threads_peak", self.threads_peak),
         ];
