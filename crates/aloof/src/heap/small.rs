@@ -284,9 +284,9 @@ impl Bin {
     fn judge_spread(&self) -> bool {
         let (sparse, pools) = (self.sparse.get(), self.pools.get());
         let spread = if self.spread.get() == 0 {
-            sparse >= SPREAD_MIN && sparse > pools / 2
+            sparse >= SPREAD_MIN && sparse > pools / 4
         } else {
-            sparse >= SPREAD_MIN / 2 && sparse > pools / 4
+            sparse >= SPREAD_MIN / 2 && sparse > pools / 8
         };
         self.spread.set(spread.into());
         spread
