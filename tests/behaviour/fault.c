@@ -363,8 +363,20 @@ static void in_the_child(void)
     atomic_store(&in_child, 1);
 }
 
+static void *stay(void *unused)
+{
+    for (;;) {
+        pause();
+    }
+    return unused;
+}
+
 __attribute__((constructor)) static void construct(void)
 {
+    pthread_t thread;
+    if (broken("stays") && pthread_create(&thread, NULL, stay, NULL) != 0) {
+        abort();
+    }
     if (broken("child-hangs")) {
         pthread_atfork(NULL, NULL, in_the_child);
     }

@@ -25,6 +25,8 @@ behaviours! {
         .fault("child-hangs", "the child hangs");
     spawned_programs_run = Case::new("fork.c", &["spawn", "40"]).fault("others-die", "the spawned program failed");
 
+    a_process_ends_with_the_last_thread_of_its_program = Case::new("last_thread.c", &[]).fault_hangs("stays");
+
     libraries_come_and_go = Case::new("dlopen.c", &["plug"]).with_library("plug.c").fault("scribble-1000", "content: ");
     a_plug_in_in_cxx_catches_bad_alloc = Case::new("load_plug_new.c", &[])
         .with_library("plug_new.cpp")
