@@ -158,9 +158,11 @@ impl Heap {
             return;
         }
         pool.stirred.set(STIRRED);
-        SubRegion::of(pool.chunk().subregion())
-            .stirred
-            .set(sub::STIRRED);
+        let stirred = &SubRegion::of(pool.chunk().subregion()).stirred;
+        // Freers read the owner on the same line.
+        if stirred.get() != sub::STIRRED {
+            stirred.set(sub::STIRRED);
+        }
         let stock = pool.stock();
         if stock != pool.listed() {
             self.relist(id, stock);

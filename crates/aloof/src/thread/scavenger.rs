@@ -49,9 +49,10 @@ pub fn rang() {
         return;
     }
     if partition::committed_bytes().0 < START_AT {
-        // It rings again when there is more.
-        decay::BELL.silence();
-    } else if state == REFUSED || !Setting::Background.is_on() {
+        // It stays ringing: each ring of a silent bell is a system call.
+        return;
+    }
+    if state == REFUSED || !Setting::Background.is_on() {
         ride();
     } else if STATE
         .compare_exchange(NONE, RUNS, Ordering::Relaxed, Ordering::Relaxed)
