@@ -14,10 +14,8 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { THREADS = 2, MOST = 1 << 16, WAVE = 1 << 14, SPANS_MOST = 10000 };
@@ -32,7 +30,7 @@ static _Alignas(64) struct {
 static void *work(void *argument)
 {
     size_t self = (size_t)argument, count = 0, live = 0, done = 0;
-    uint64_t state = 88172645463325252u + self * 7919;
+    uint64_t state = seed(self);
     struct {
         char *at;
         size_t size;
@@ -41,9 +39,7 @@ static void *work(void *argument)
         exit(2);
     }
     for (; !atomic_load_explicit(&over, memory_order_relaxed); done++) {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
+        draw(&state);
         /* Equally many of each power of two. */
         size_t size = (size_t)16 << (state >> 20) % 12;
         size += (state >> 30) % size;
@@ -77,13 +73,6 @@ static size_t all_replaced(void)
         all += atomic_load_explicit(&replaced[i].done, memory_order_relaxed);
     }
     return all;
-}
-
-static double processor_time(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 static int in_order(const void *a, const void *b)

@@ -11,10 +11,8 @@
 #include "common.h"
 
 #include <pthread.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum { THREADS = 4, LARGEST = 230 * 1024 };
@@ -31,13 +29,6 @@ static size_t counts[THREADS];
 static int by_lot, ending;
 static pthread_barrier_t barrier;
 
-static double processor_time(void)
-{
-    struct rusage u;
-    getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) * 1e-6;
-}
-
 static void *map(size_t size)
 {
     void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -47,18 +38,10 @@ static void *map(size_t size)
     return at;
 }
 
-static uint64_t draw(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
-
 static void *work(void *argument)
 {
     size_t thread = (size_t)argument, n = 0;
-    uint64_t state = 88172645463325252u + thread * 7919;
+    uint64_t state = seed(thread);
     struct block *mine = blocks[thread];
     for (size_t got = 0; got < TOTAL / THREADS && n < MOST; n++) {
         size_t size = (size_t)16 << draw(&state) % 14;

@@ -12,7 +12,6 @@
 #include "common.h"
 
 #include <pthread.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -41,14 +40,6 @@ static struct {
 static size_t phases;
 static double seconds, phase_start;
 static pthread_barrier_t barrier;
-
-static uint64_t draw(uint64_t *state)
-{
-    *state ^= *state << 13;
-    *state ^= *state >> 7;
-    *state ^= *state << 17;
-    return *state;
-}
 
 /* Equally many of each power of two. */
 static size_t draw_size(uint64_t *state, const struct mix *mix)
@@ -123,7 +114,7 @@ int main(int argc, char **argv)
         if (of[i].blocks == MAP_FAILED) {
             return 2;
         }
-        of[i].state = 88172645463325252u + i * 7919;
+        of[i].state = seed(i);
     }
     tables = resident();
     double start = now();

@@ -10,7 +10,6 @@
 #include "common.h"
 
 #include <pthread.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/resource.h>
 
@@ -21,11 +20,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void *work(void *argument)
 {
-    uint64_t x = 88172645463325252u + (uint64_t)(size_t)argument * 7919;
+    uint64_t x = seed((size_t)argument);
     for (int i = 0; i < EACH; i++) {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
+        draw(&x);
         size_t size = 16 + (x >> 20) % (i % 20 == 0 ? 100000 : 2000);
         char *block = malloc(size);
         if (block == NULL) {

@@ -16,7 +16,7 @@ use crate::num::size::CHUNK;
 use crate::os::limit::{self, Verdict};
 use crate::pool::{Fault, Pool, STIRRED, Stock};
 use crate::space;
-use crate::sub::{self, SubRegion};
+use crate::sub::SubRegion;
 use crate::sync::Ordering;
 
 /// Largest blocks in dense arenas: of larger ones some pages may never be touched.
@@ -158,11 +158,7 @@ impl Heap {
             return;
         }
         pool.stirred.set(STIRRED);
-        let stirred = &SubRegion::of(pool.chunk().subregion()).stirred;
-        // Freers read the owner on the same line.
-        if stirred.get() != sub::STIRRED {
-            stirred.set(sub::STIRRED);
-        }
+        SubRegion::of(pool.chunk().subregion()).warm();
         let stock = pool.stock();
         if stock != pool.listed() {
             self.relist(id, stock);

@@ -65,13 +65,7 @@ fn next_unit(sub: &SubRegion, from: u32, value: bool) -> u32 {
 
 /// The bits of the free units.
 fn free_words(sub: &SubRegion) -> [u64; UNIT_WORDS] {
-    let mut carried = 0;
-    core::array::from_fn(|w| {
-        let joined = sub.joined_word(w);
-        let used = sub.starts_word(w) | joined << 1 | carried;
-        carried = joined >> 63;
-        !used
-    })
+    core::array::from_fn(|w| !used_word(sub, w))
 }
 
 /// The lowest unit at which a run of `n` free ones starts: of up to 64 by doubling, as [`bits::run_starts`] but over all

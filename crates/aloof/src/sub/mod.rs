@@ -170,10 +170,18 @@ impl SubRegion {
         }
     }
 
+    /// Notes that it was used. Freers read the owner on the same line, so nothing is written that stands there.
+    #[inline]
+    pub fn warm(&self) {
+        if self.stirred.get() != STIRRED {
+            self.stirred.set(STIRRED);
+        }
+    }
+
     /// Notes that 64ths of it were taken or given.
     #[inline]
     pub fn stir(&self, mask: u64) {
-        self.stirred.set(STIRRED);
+        self.warm();
         self.set_recent(self.recent() | mask);
     }
 

@@ -4,33 +4,27 @@ use std::fs;
 
 pub const PAGE: usize = 4096;
 
+/// Bytes of address space of the process, of them resident, and of those a file's.
+fn statm() -> [usize; 3] {
+    let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
+    let mut fields = statm.split(' ').map_while(|n| n.parse::<usize>().ok());
+    std::array::from_fn(|_| fields.next().expect("a number") * PAGE)
+}
+
 /// Resident bytes of the process.
 pub fn resident() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
-    let pages = statm
-        .split(' ')
-        .nth(1)
-        .and_then(|n| n.parse::<usize>().ok());
-    pages.expect("the second field is a number") * PAGE
+    statm()[1]
 }
 
 /// Resident bytes of the process that are no file's.
 pub fn anonymous() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
-    let mut fields = statm.split(' ').map_while(|n| n.parse::<usize>().ok());
-    let all = fields.nth(1).expect("the second field is a number");
-    let shared = fields.next().expect("the third field is a number");
-    (all - shared) * PAGE
+    let [_, all, shared] = statm();
+    all - shared
 }
 
 /// Bytes of address space of the process.
 pub fn address_space() -> usize {
-    let statm = fs::read_to_string("/proc/self/statm").expect("/proc is mounted");
-    let pages = statm
-        .split(' ')
-        .next()
-        .and_then(|n| n.parse::<usize>().ok());
-    pages.expect("the first field is a number") * PAGE
+    statm()[0]
 }
 
 /// Pages of the block, those of both ends included, that have memory behind them.
