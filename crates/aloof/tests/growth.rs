@@ -175,6 +175,35 @@ fn large_dense_heaps_are_in_huge_pages_and_small_ones_are_not() {
     }
 }
 
+/// Blocks of a few megabytes, of which each page, or only the ends, are written; bytes in huge pages then.
+fn large_blocks(filled: bool) -> usize {
+    let before = in_huge_pages();
+    for _ in 0..12 {
+        let size = 7_000_000;
+        // SAFETY: the block has so many bytes; it is never freed.
+        unsafe {
+            let at = raw::malloc(size);
+            let step = if filled { 4096 } else { size - 1 };
+            (0..size)
+                .step_by(step)
+                .for_each(|i| at.add(i).write_volatile(1));
+        }
+    }
+    in_huge_pages() - before
+}
+
+#[test]
+fn large_blocks_are_in_huge_pages_if_those_before_them_were_filled() {
+    child::isolated(
+        "large_blocks_are_in_huge_pages_if_those_before_them_were_filled",
+        || {
+            assert_eq!(large_blocks(false), 0);
+            let huge = large_blocks(true);
+            assert_eq!(huge >= 40 * MIB, kernel_has_huge_pages(), "{huge}");
+        },
+    );
+}
+
 /// The statistics say how much of the process is in huge pages.
 #[test]
 fn the_statistics_tell_what_is_in_huge_pages() {

@@ -94,9 +94,17 @@ fn caches_of_sizes_that_are_not_used_go_back() {
                 blocks.remove_any(&mut random);
             }
         }
+        let small = raw::stats().cached_bytes;
+        drop(Blocks::new(100 * KIB, 10));
         let idle = raw::stats().cached_bytes;
-        assert!(idle > 400 * KIB as u64, "{idle} bytes in caches");
-        for size in [40 * KIB, 1100] {
+        assert!(small > 400 * KIB as u64, "{small} bytes in caches");
+        assert!(
+            idle >= small + 700 * KIB as u64,
+            "{} bytes of the larger",
+            idle - small
+        );
+        // So large that no cache keeps them.
+        for size in [1100 * KIB, 1100] {
             for _ in 0..60 {
                 drop(Blocks::new(size, 100));
             }

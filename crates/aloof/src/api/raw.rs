@@ -150,7 +150,14 @@ pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
             return block;
         }
         // SAFETY: the caller's promise; the class's size is what the block holds.
-        return unsafe { copy(block, class.size(), size, MIN_ALIGN) };
+        return unsafe {
+            copy(
+                block,
+                class.size(),
+                resize::roomy(class.size(), size),
+                MIN_ALIGN,
+            )
+        };
     }
     // SAFETY: the caller's promise.
     unsafe { realloc_aligned(block, size, MIN_ALIGN) }

@@ -54,6 +54,17 @@ pub fn fits(have: usize, size: usize) -> bool {
     size <= have && (size >= have / 2 || (have <= SMALL_MAX && SizeClass::of(size).size() == have))
 }
 
+/// What to ask for when a small block of `have` bytes grows to `size`: some room if it grows by little, as a buffer does that
+/// is appended to. Such a buffer moves half as often then.
+#[inline]
+pub fn roomy(have: usize, size: usize) -> usize {
+    if size > have && size - have <= have / 8 {
+        size.max(have + have / 4).min(SMALL_MAX)
+    } else {
+        size
+    }
+}
+
 /// Makes the block at `addr` hold `size` bytes where it is; false if it cannot. `have` is what it holds.
 pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
     if have <= SMALL_MAX || size <= SMALL_MAX {

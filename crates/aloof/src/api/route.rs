@@ -14,7 +14,7 @@
 
 use crate::direct::{self, Block, huge};
 use crate::heap::tally::{Tier, count_shared};
-use crate::heap::{Front, Heap};
+use crate::heap::{CACHED_MAX, Front, Heap};
 use crate::num::class::SizeClass;
 use crate::num::ids::PartitionId;
 use crate::num::size::*;
@@ -22,7 +22,7 @@ use crate::os::limit::{self, Verdict};
 use crate::os::linux::set_errno_no_memory;
 use crate::partition;
 use crate::space;
-use crate::thread::{after_allocation, current, with_heap};
+use crate::thread::{after_allocation, current, with_current, with_heap};
 
 /// What serves a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -49,12 +49,11 @@ pub fn route(size: usize, align: usize) -> Route {
     }
     let irregular = !size.is_power_of_two() && align <= 1 << UNIT_SHIFT && size > SMALL_MAX;
     if irregular && size <= RUN_MAX {
-        let fits = |p: &PartitionId| size <= p.subregion() >> RUN_SHARE_SHIFT;
-        return Route::Run(
-            PartitionId::all()
-                .find(fits)
-                .unwrap_or(PartitionId(PARTITIONS as u8 - 1)),
-        );
+        let log = (size - 1).ilog2() + 1 + RUN_SHARE_SHIFT;
+        let p = log
+            .saturating_sub(SUBREGION_SHIFT)
+            .min(PARTITIONS as u32 - 1);
+        return Route::Run(PartitionId(p as u8));
     }
     if size > DIRECT_MAX || align > PartitionId(PARTITIONS as u8 - 1).subregion() {
         return Route::Huge;
@@ -159,9 +158,31 @@ pub fn allocate(size: usize, align: usize) -> Option<Block> {
             take(size, align)
         }
     };
+    if let Some(cached) = take_cached(size, align) {
+        return Some(cached);
+    }
     let block = take().or_else(|| again_slow(size, take));
     after_allocation();
     block
+}
+
+/// A block of chunks or of units that was freed before.
+#[inline]
+fn take_cached(size: usize, align: usize) -> Option<Block> {
+    if size > CACHED_MAX {
+        return None;
+    }
+    let (bytes, align) = match route(size, align) {
+        Route::Chunk(p) => (1 << p.chunk_shift(), 1 << p.chunk_shift()),
+        Route::Run(p) => (align_up(size, 1 << p.unit_shift()), align),
+        _ => return None,
+    };
+    let addr = with_current(|heap| heap.take_cached(bytes, align)).flatten()?;
+    Some(Block {
+        addr,
+        bytes,
+        zeroed: false,
+    })
 }
 
 /// Whether a large request is within the limit of memory, perhaps after all that is free went back. Pools ask when

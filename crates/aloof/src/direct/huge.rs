@@ -70,6 +70,8 @@ fn find(addr: usize) -> Option<&'static Entry> {
 }
 
 /// Bytes of the huge block at `addr`, if there is one.
+#[cold]
+#[inline(never)]
 pub fn bytes(addr: usize) -> Option<usize> {
     if USED.load(Ordering::Relaxed) == 0 {
         return None;

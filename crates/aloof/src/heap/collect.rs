@@ -100,12 +100,11 @@ impl Heap {
             while rest != 0 {
                 let at = w as u32 * 64 + rest.trailing_zeros();
                 rest &= rest - 1;
+                let addr = self.base() + id.offset() + ((at as usize) << p.unit_shift());
                 if !run::is_start(sub, at) {
-                    block_fault(
-                        self.base() + id.offset() + ((at as usize) << p.unit_shift()),
-                        Fault::DoubleFree,
-                    );
+                    block_fault(addr, Fault::DoubleFree);
                 }
+                self.check_not_cached(addr);
                 let units = run::give(sub, at);
                 self.count(Tier::Run, -1, -(i64::from(units) << p.unit_shift()));
             }
@@ -118,14 +117,13 @@ impl Heap {
         let mut rest = mask;
         while rest != 0 {
             let at = rest.trailing_zeros();
+            let addr = self.base() + id.offset() + ((at as usize) << p.chunk_shift());
             let Some(n) = arena::block_chunks(sub, at)
                 .filter(|&n| rest & bits::run(at, n) == bits::run(at, n))
             else {
-                block_fault(
-                    self.base() + id.offset() + ((at as usize) << p.chunk_shift()),
-                    Fault::DoubleFree,
-                )
+                block_fault(addr, Fault::DoubleFree)
             };
+            self.check_not_cached(addr);
             rest &= !bits::run(at, n);
             self.count(Tier::Chunk, -1, -(i64::from(n) << p.chunk_shift()));
             arena::give(sub, bits::run(at, n));

@@ -24,6 +24,7 @@ pub fn orphan_all_but(me: Option<HeapId>) {
         let heap = Heap::of(id);
         heap.gate.reset();
         heap.spill_caches();
+        heap.spill_medium();
         heap.shared().inbox.close();
     }
     if let Some(me) = me {

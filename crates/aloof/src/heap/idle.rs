@@ -1,8 +1,8 @@
 //! Caches that a busy thread does not use: they go back to the pools while it uses others.
 //!
 //! A cached block keeps its page, and a magazine that was filled by random frees holds up to 255 blocks of as many
-//! pages. So every few slow paths one class is looked at, all in turn, and is flushed if nothing was taken from it or put
-//! there since the last look (compare the low-water marks of tcmalloc's thread caches).
+//! pages. So every few slow paths one class, or the cache of larger blocks, is looked at, all in turn, and is flushed if
+//! nothing was taken from it or put there since the last look (compare the low-water marks of tcmalloc's thread caches).
 
 use super::Heap;
 use crate::num::class::{CLASSES, SizeClass};
@@ -16,8 +16,20 @@ impl Heap {
     pub(super) fn look_for_idle(&self) {
         self.slow_paths.add(1);
         if self.slow_paths.get().is_multiple_of(EVERY) {
-            self.look_at_class(self.slow_paths.get() / EVERY % CLASSES as u32);
+            match self.slow_paths.get() / EVERY % (CLASSES as u32 + 1) {
+                0 => self.look_at_medium(),
+                n => self.look_at_class(n - 1),
+            }
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_at_medium(&self) {
+        if self.seen_medium.get() == self.medium_cache.state() {
+            self.flush_medium();
+        }
+        self.seen_medium.set(self.medium_cache.state());
     }
 
     #[cold]

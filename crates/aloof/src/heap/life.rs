@@ -45,8 +45,8 @@ pub fn locate(addr: usize) -> Result<Place, &'static str> {
     let Some((id, sub)) = SubRegion::at(offset) else {
         return huge::bytes(addr).map(Place::Huge).ok_or(FOREIGN);
     };
-    let p = id.partition();
-    let within = offset - id.offset();
+    let p = PartitionId((offset >> PARTITION_SHIFT) as u8);
+    let within = offset & (p.subregion() - 1);
     match sub.kind() {
         // A mapping may lie where a piecewise space holds nothing.
         Kind::Free => huge::bytes(addr).map(Place::Huge).ok_or(DEAD),
@@ -60,7 +60,7 @@ pub fn locate(addr: usize) -> Result<Place, &'static str> {
         Kind::Runs => {
             let at = (within >> p.unit_shift()) as u32;
             let aligned = within & ((1 << p.unit_shift()) - 1) == 0;
-            if aligned && run::is_start(sub, at) {
+            if aligned && run::is_start(sub, at) && !is_cached(sub, addr) {
                 Ok(Place::Run(id, at))
             } else {
                 Err(DEAD)
@@ -77,11 +77,18 @@ pub fn locate(addr: usize) -> Result<Place, &'static str> {
             let at = (within >> p.chunk_shift()) as u32;
             let aligned = within & ((1 << p.chunk_shift()) - 1) == 0;
             match arena::block_chunks(sub, at) {
-                Some(n) if aligned => Ok(Place::Chunk(id, at, n)),
+                Some(n) if aligned && !is_cached(sub, addr) => Ok(Place::Chunk(id, at, n)),
                 _ => Err(DEAD),
             }
         }
     }
+}
+
+/// Whether a block was freed and is in its heap's cache; to its sub-region it is in use then.
+#[inline]
+fn is_cached(sub: &SubRegion, addr: usize) -> bool {
+    let owner = sub.owner();
+    owner != HeapId::NONE && Heap::of(owner).medium_cache.has(addr)
 }
 
 /// Frees a block that no heap owns; ends the process if another thread was faster.
@@ -131,12 +138,19 @@ impl Heap {
             Ok(Place::Chunk(id, at, n)) if SubRegion::of(id).owner() == me => {
                 if emptied {
                     arena::untouch(SubRegion::of(id), crate::num::bits::run(at, n));
+                    self.give_chunk_block(id, at, n);
+                } else {
+                    self.free_medium(addr, (n as usize) << id.partition().chunk_shift());
                 }
-                self.give_chunk_block(id, at, n)
             }
             Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
             Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => {
-                self.give_run_block(id, at, emptied)
+                if emptied {
+                    self.give_run_block(id, at, true);
+                } else {
+                    let units = run::block_units(SubRegion::of(id), at);
+                    self.free_medium(addr, (units as usize) << id.partition().unit_shift());
+                }
             }
             Ok(Place::Run(id, at)) => self.post_run_block(id, at, addr),
             Ok(Place::Direct(id)) => free_shared(
@@ -160,6 +174,8 @@ impl Heap {
         }
         self.front.id.set(id.0);
         self.forget_magazines();
+        self.forget_medium();
+        self.last_large.set(0);
         for c in 0..CLASSES {
             self.front.slots[c].bits.set(0);
         }

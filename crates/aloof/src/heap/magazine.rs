@@ -299,9 +299,10 @@ impl Heap {
         );
     }
 
-    /// Returns all blocks of all magazines and slots: the heap ends, or the program does.
+    /// Returns all blocks of all caches: the heap ends, or the program does.
     pub fn flush_all(&self) {
         SizeClass::all().for_each(|class| self.flush_class(class));
+        self.flush_medium();
     }
 
     /// The same for one class.
@@ -313,9 +314,9 @@ impl Heap {
         self.return_slot(class);
     }
 
-    /// Blocks and bytes in magazines and slots.
+    /// Blocks and bytes in all caches.
     pub(super) fn cached(&self) -> (u64, u64) {
-        SizeClass::all().fold((0, 0), |(blocks, bytes), class| {
+        SizeClass::all().fold(self.medium_cache.cached(), |(blocks, bytes), class| {
             let n = self.magazine_len(class) as u64
                 + u64::from(self.front.slots[class.index()].bits.get().count_ones());
             (blocks + n, bytes + n * class.size() as u64)

@@ -8,6 +8,7 @@ use crate::num::bits;
 use crate::num::ids::*;
 use crate::num::size::*;
 use crate::os::options::Setting;
+use crate::os::{Os, System};
 use crate::partition;
 use crate::run;
 use crate::space;
@@ -24,6 +25,11 @@ const SWEEPS: usize = 8;
 const DENSE: usize = PARTITIONS;
 /// Arenas of partition 0 that a heap has before it opens dense ones.
 const DENSE_FROM: usize = 8;
+
+/// Run arenas from this partition on may get huge pages: their blocks are larger than two of them.
+const HUGE_RUNS: u8 = 4;
+/// Pages of a block that are looked at to see whether it is filled.
+const SAMPLES: usize = 8;
 
 /// What chunks are wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -249,11 +255,28 @@ impl Heap {
         let bytes = (n as usize) << p.unit_shift();
         self.count(Tier::Run, 1, bytes as i64);
         let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
+        if p.0 >= HUGE_RUNS && taken.zeroed {
+            self.judge_filled(id, addr, bytes);
+        }
         Some(Block {
             addr,
             bytes,
             zeroed: taken.zeroed,
         })
+    }
+
+    /// Before a large block's first use: if the program filled the last such block, it will fill this one too, and its
+    /// sub-region gets huge pages. Who touches large blocks here and there keeps small ones.
+    fn judge_filled(&self, id: SubRegionId, addr: usize, bytes: usize) {
+        let (last, sub) = (self.last_large.get(), SubRegion::of(id));
+        let step = self.last_large_bytes.get() / SAMPLES;
+        self.last_large.set(addr);
+        self.last_large_bytes.set(bytes);
+        let filled = || (0..SAMPLES).all(|i| System::is_resident(last + step * i + step / 2));
+        if last != 0 && sub.dense.get() == 0 && Setting::HugePages.is_on() && filled() {
+            sub.dense.set(1);
+            partition::prefer_huge_pages(id);
+        }
     }
 
     /// Frees a chunk block of an own arena.
@@ -287,7 +310,8 @@ impl Heap {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = size.div_ceil(1 << p.unit_shift());
         let before = run::block_units(sub, at);
-        if n > UNITS || !run::resize(sub, at, n as u32) {
+        let resize = || run::resize(sub, at, n as u32);
+        if n > UNITS || !(resize() || self.flush_medium() && resize()) {
             return None;
         }
         self.count(
@@ -308,7 +332,8 @@ impl Heap {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = size.div_ceil(1 << p.chunk_shift());
         let before = arena::block_chunks(sub, at)?;
-        if n > FANOUT || !arena::resize(sub, at, n as u32) {
+        let resize = || arena::resize(sub, at, n as u32);
+        if n > FANOUT || !(resize() || self.flush_medium() && resize()) {
             return None;
         }
         self.count(

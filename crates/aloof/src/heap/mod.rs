@@ -1,7 +1,7 @@
 //! The thread heap: caches in front, pools, arenas and runs behind.
 //!
 //! A request comes down from `api`: magazine ([`magazine`]), slot and pools ([`small`]), chunks and runs
-//! ([`medium`]). Frees of other threads' blocks go through the outbox ([`outbox`]) and come back through the
+//! ([`medium`], and those freed last in [`medium_cache`]). Frees of other threads' blocks go through the outbox ([`outbox`]) and come back through the
 //! inbox ([`collect`]). What a busy thread does not use goes back ([`idle`]). [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but
 //! never unmapped; all but the inbox and the link is its thread's alone.
 
@@ -11,6 +11,7 @@ mod idle;
 mod life;
 mod magazine;
 mod medium;
+mod medium_cache;
 mod outbox;
 mod registry;
 pub(crate) mod scavenge;
@@ -29,6 +30,7 @@ use crate::sync::{AtomicU32, Gate, Owned8, Owned32, Owned64, OwnedPtr, OwnedSize
 pub(crate) use fork::orphan_all_but;
 pub(crate) use life::{Place, locate};
 pub(crate) use magazine::EMPTY_MAGAZINE;
+pub(crate) use medium_cache::CACHED_MAX;
 pub(crate) use registry::{SPARE_IN_USE, acquire, counts, keep_spare, with_spare};
 
 /// What the hot paths read: the head of every heap, and all there is of a heap that does not exist.
@@ -143,6 +145,7 @@ pub struct Heap {
     /// By partition, and last the dense ones of partition 0.
     arenas: [Shelf; PARTITIONS + 1],
     runs: [Shelf; PARTITIONS],
+    medium_cache: medium_cache::MediumCache,
     outbox: [Parcel; PARCELS],
     outbox_blocks: Owned32,
     outbox_bytes: Owned32,
@@ -152,8 +155,12 @@ pub struct Heap {
     sweep_from: Owned32,
     /// Slow paths so far, wrapping.
     slow_paths: Owned32,
+    /// The large run block handed out last, untouched: 0 before there is one.
+    last_large: OwnedSize,
+    last_large_bytes: OwnedSize,
     /// What the caches of a class looked like last time; see [`idle`].
     seen: [Owned64; CLASSES],
+    seen_medium: Owned64,
     /// Rounds of thread-exit destructors seen.
     pub exit_rounds: Owned32,
     tally: tally::Tally,

@@ -51,17 +51,23 @@ pub fn pass(me: &Heap, reach: Reach) -> bool {
         // Somebody is at it, or forks.
         return true;
     };
+    let mut more = false;
     for id in registry::live() {
-        if id != me.id() && Heap::of(id).shared().inbox.has_mail() {
+        let (heap, mine) = (Heap::of(id), id == me.id());
+        let cached = !heap.medium_cache.is_empty();
+        if !mine && (cached || heap.shared().inbox.has_mail()) {
             visit(id, |heap| {
                 // It may have ended meanwhile; inside the gate it cannot.
                 if !heap.shared().inbox.is_closed() {
                     heap.read_mail();
+                    heap.flush_medium_if(reach);
                 }
             });
+        } else if mine {
+            heap.flush_medium_if(reach);
         }
+        more |= !heap.medium_cache.is_empty();
     }
-    let mut more = false;
     for id in partition::active() {
         let sub = SubRegion::of(id);
         let owner = sub.owner();
@@ -128,6 +134,13 @@ fn discard_free(id: SubRegionId, sub: &SubRegion, cold: bool) {
 }
 
 impl Heap {
+    /// Gives back the larger blocks that are kept, if they are cold or all is wanted.
+    fn flush_medium_if(&self, reach: Reach) {
+        if self.medium_cache.look() || reach == Reach::All {
+            self.flush_medium();
+        }
+    }
+
     /// Gives back what is free in an own sub-region.
     fn scavenge_own(&self, id: SubRegionId, sub: &SubRegion, reach: Reach) {
         let cold = reach == Reach::Cold;

@@ -130,6 +130,10 @@ impl Os for Fake {
         unsafe { Linux::prefer_huge_pages(addr, len) }
     }
 
+    fn is_resident(addr: usize) -> bool {
+        allowed().is_ok() && Linux::is_resident(addr)
+    }
+
     unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
         // SAFETY: the caller's promise.
         allowed().is_ok() && unsafe { Linux::move_pages(from, to, len) }

@@ -4,6 +4,7 @@ use core::ptr;
 
 use super::message::fault;
 use super::{Os, Refused};
+use crate::num::size::align_down;
 use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE};
 use libc::{PROT_NONE, PROT_READ, PROT_WRITE};
 
@@ -140,6 +141,16 @@ impl Os for Linux {
     unsafe fn prefer_huge_pages(addr: usize, len: usize) {
         // SAFETY: the caller's promise; this advice changes no content.
         unsafe { advise(addr, len, libc::MADV_HUGEPAGE) };
+    }
+
+    fn is_resident(addr: usize) -> bool {
+        let page = align_down(addr, Self::page_size());
+        let mut state = 0u8;
+        // SAFETY: one page, one byte for its state; a page that is not mapped is an error.
+        let told = keep_errno(|| unsafe {
+            libc::mincore(ptr::with_exposed_provenance_mut(page), 1, &mut state)
+        });
+        told == 0 && state & 1 != 0
     }
 
     unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {

@@ -60,6 +60,8 @@ pub trait Os {
     /// # Safety
     /// The range must be the caller's.
     unsafe fn prefer_huge_pages(addr: usize, len: usize);
+    /// Whether the page that holds the address has memory; false if that cannot be told.
+    fn is_resident(addr: usize) -> bool;
     /// Moves the pages of one range to another, whose own are lost; the first reads as zeros after. False, and nothing
     /// happened, if the system cannot.
     ///

@@ -42,7 +42,7 @@ pub struct SubRegion {
     pub used_units: Owned32,
     /// Blocks collected from the remote half so far, wrapping.
     pub collected: Owned32,
-    /// Arena: 1 if it is for small pools only, on huge pages.
+    /// 1 if it is on huge pages. Such an arena is for small pools only.
     pub dense: Owned32,
     /// 2 when something was taken or given here, one less at each look of the scavenger.
     pub stirred: Owned32,

@@ -1,0 +1,190 @@
+//! Blocks of chunks and of units that were freed last, kept whole: a program that frees a large buffer often asks for
+//! one of the same size next.
+//!
+//! To their tiers they are in use, so that nothing merges with them. Therefore they are few; what needs their room, an
+//! end or a purge takes them back, and a visitor does when the thread is quiet.
+
+use super::magazine::block_fault;
+use super::{Heap, Place, locate};
+use crate::num::bits;
+use crate::partition::decay::BELL;
+use crate::pool::Fault;
+use crate::sub::{STIRRED, SubRegion};
+use crate::sync::{AtomicUsize, Ordering, Owned32, OwnedSize};
+
+/// Entries.
+const ENTRIES: usize = 8;
+/// Bytes of all blocks together, at most.
+const BYTES: usize = 2 << 20;
+/// Bytes of a block, at most.
+pub const CACHED_MAX: usize = 1 << 20;
+
+/// The cache: a ring in which each block takes the place of the oldest.
+#[repr(C)]
+pub(super) struct MediumCache {
+    /// Addresses and sizes; size 0 where there is none. The owner writes them, and who frees a block reads them.
+    addr: [OwnedSize; ENTRIES],
+    bytes: [AtomicUsize; ENTRIES],
+    /// Place of the newest.
+    newest: Owned32,
+    /// Looks of the scavenger until it is emptied.
+    stirred: Owned32,
+    /// Bytes of all.
+    total: OwnedSize,
+}
+
+impl MediumCache {
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.total.get() == 0
+    }
+
+    /// Whether the block at `addr` lies here; never true of one that another thread was handed.
+    pub fn has(&self, addr: usize) -> bool {
+        // Acquire: who was handed the block sees its place empty or used for another, and then that other's address.
+        let lies =
+            |at: usize| self.bytes[at].load(Ordering::Acquire) != 0 && self.addr[at].get() == addr;
+        !self.is_empty() && (0..ENTRIES).any(lies)
+    }
+
+    /// Blocks and bytes.
+    pub fn cached(&self) -> (u64, u64) {
+        let blocks = (0..ENTRIES).filter(|&at| self.bytes(at) != 0).count();
+        (blocks as u64, self.total.get() as u64)
+    }
+
+    fn bytes(&self, at: usize) -> usize {
+        self.bytes[at].load(Ordering::Relaxed)
+    }
+
+    /// Differs, almost surely, when the cache was used.
+    pub fn state(&self) -> u64 {
+        let newest = self.newest.get();
+        self.addr[newest as usize].get() as u64
+            ^ (self.total.get() as u64) << 40
+            ^ u64::from(newest)
+    }
+
+    /// Puts a block at a place where there is none.
+    fn set(&self, at: usize, addr: usize, bytes: usize) {
+        self.addr[at].set(addr);
+        // Release: see `has`.
+        self.bytes[at].store(bytes, Ordering::Release);
+        self.total.set(self.total.get() + bytes);
+    }
+
+    /// Takes out what lies at a place; 0 if that is nothing.
+    fn clear(&self, at: usize) -> usize {
+        let bytes = self.bytes(at);
+        // Relaxed: who is handed the block is handed it by means that order this before.
+        self.bytes[at].store(0, Ordering::Relaxed);
+        self.total.set(self.total.get() - bytes);
+        if bytes == 0 { 0 } else { self.addr[at].get() }
+    }
+
+    /// One look of the scavenger: true if nothing was kept or taken since the one before.
+    pub fn look(&self) -> bool {
+        let left = self.stirred.get().saturating_sub(1);
+        self.stirred.set(left);
+        left == 0
+    }
+}
+
+impl Heap {
+    /// A cached block of exactly `bytes`, aligned to `align`; its address.
+    #[inline]
+    pub fn take_cached(&self, bytes: usize, align: usize) -> Option<usize> {
+        let cache = &self.medium_cache;
+        if cache.is_empty() {
+            return None;
+        }
+        self.read_mail();
+        let newest = cache.newest.get() as usize;
+        let places = (0..ENTRIES).map(|i| newest.wrapping_sub(i) % ENTRIES);
+        let fits =
+            |&at: &usize| cache.bytes(at) == bytes && cache.addr[at].get().is_multiple_of(align);
+        let at = places.into_iter().find(fits)?;
+        if at == newest {
+            cache.newest.set((at.wrapping_sub(1) % ENTRIES) as u32);
+        }
+        cache.stirred.set(STIRRED);
+        Some(cache.clear(at))
+    }
+
+    /// Frees an own block of `bytes`: keeps it, if it is not too large.
+    #[inline]
+    pub(super) fn free_medium(&self, addr: usize, bytes: usize) {
+        let cache = &self.medium_cache;
+        if bytes > CACHED_MAX {
+            self.give_medium(addr);
+            return;
+        }
+        let at = (cache.newest.get() as usize + 1) % ENTRIES;
+        let mut oldest = at;
+        while cache.bytes(at) != 0 || cache.total.get() + bytes > BYTES {
+            self.uncache(oldest);
+            oldest = (oldest + 1) % ENTRIES;
+        }
+        cache.set(at, addr, bytes);
+        cache.newest.set(at as u32);
+        cache.stirred.set(STIRRED);
+        BELL.ring();
+    }
+
+    /// Ends the process if the block at `addr`, which others freed, was freed by its owner as well.
+    pub(super) fn check_not_cached(&self, addr: usize) {
+        if self.medium_cache.has(addr) {
+            block_fault(addr, Fault::DoubleFree);
+        }
+    }
+
+    /// Gives back what lies at a place of the cache.
+    fn uncache(&self, at: usize) {
+        let addr = self.medium_cache.clear(at);
+        if addr != 0 {
+            self.give_medium(addr);
+        }
+    }
+
+    /// Gives all back. True if there was something.
+    pub(super) fn flush_medium(&self) -> bool {
+        let any = !self.medium_cache.is_empty();
+        (0..ENTRIES).for_each(|at| self.uncache(at));
+        any
+    }
+
+    /// Gives a block back to its sub-region, which is this heap's.
+    fn give_medium(&self, addr: usize) {
+        match locate(addr) {
+            Ok(Place::Chunk(id, at, n)) => self.give_chunk_block(id, at, n),
+            Ok(Place::Run(id, at)) => self.give_run_block(id, at, false),
+            _ => block_fault(addr, Fault::DoubleFree),
+        }
+    }
+
+    /// In the child of a fork: what a thread that is no more had here is free.
+    pub(super) fn spill_medium(&self) {
+        for at in 0..ENTRIES {
+            match locate(self.medium_cache.clear(at)) {
+                Ok(Place::Chunk(id, at, n)) => {
+                    let sub = SubRegion::of(id);
+                    crate::arena::give(sub, bits::run(at, n) & !sub.free.get());
+                }
+                Ok(Place::Run(id, at)) => {
+                    crate::run::give(SubRegion::of(id), at);
+                }
+                _ => {}
+            }
+        }
+        self.forget_medium();
+    }
+
+    /// Starts with nothing in the cache.
+    pub(super) fn forget_medium(&self) {
+        let cache = &self.medium_cache;
+        for bytes in &cache.bytes {
+            bytes.store(0, Ordering::Relaxed);
+        }
+        cache.total.set(0);
+    }
+}

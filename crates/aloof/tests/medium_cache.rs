@@ -1,0 +1,175 @@
+//! Blocks of 32 KiB to 1 MiB that were freed last are kept whole, few of them, and given up where they are in the way.
+
+mod support;
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use aloof::raw;
+use support::{KIB, MIB, child};
+
+/// Sizes that runs and that chunks serve.
+const SIZES: [usize; 6] = [
+    40 * KIB,
+    64 * KIB,
+    100_000,
+    256 * KIB,
+    1_000_000,
+    1024 * KIB,
+];
+
+fn malloc(size: usize) -> *mut u8 {
+    // SAFETY: any size will do.
+    let block = unsafe { raw::malloc(size) };
+    assert!(!block.is_null());
+    block
+}
+
+fn free(block: *mut u8) {
+    // SAFETY: the tests free what they allocated, once.
+    unsafe { raw::free(block) }
+}
+
+fn cached() -> usize {
+    raw::stats().cached_bytes as usize
+}
+
+#[test]
+fn the_block_freed_last_serves_the_next_request_of_its_size() {
+    child::isolated(
+        "the_block_freed_last_serves_the_next_request_of_its_size",
+        || {
+            for size in SIZES {
+                let row = [(); 3].map(|()| malloc(size));
+                free(row[0]);
+                free(row[1]);
+                // Of another size, which takes neither.
+                let other = malloc(size / 4 * 3);
+                // First fit would find the lowest.
+                assert_eq!(malloc(size), row[1], "{size}");
+                assert_eq!(malloc(size), row[0], "{size}");
+                row.into_iter().chain([other]).for_each(free);
+            }
+        },
+    );
+}
+
+#[test]
+fn a_power_of_two_is_aligned_to_itself_though_a_run_of_its_size_was_freed() {
+    child::isolated(
+        "a_power_of_two_is_aligned_to_itself_though_a_run_of_its_size_was_freed",
+        || {
+            // A page keeps the run behind it from being aligned.
+            let odd = malloc(36 * KIB);
+            let run = malloc(64 * KIB - 1);
+            // SAFETY: the block is live.
+            assert_eq!(unsafe { raw::usable_size(run) }, 64 * KIB);
+            assert!(!run.addr().is_multiple_of(64 * KIB));
+            free(run);
+            let chunk = malloc(64 * KIB);
+            assert!(chunk.addr().is_multiple_of(64 * KIB));
+            assert_eq!(malloc(64 * KIB - 1), run);
+            [odd, run, chunk].into_iter().for_each(free);
+        },
+    );
+}
+
+#[test]
+fn few_bytes_are_kept() {
+    child::isolated("few_bytes_are_kept", || {
+        for size in SIZES {
+            let blocks: Vec<_> = (0..50).map(|_| malloc(size)).collect();
+            let before = cached();
+            blocks.into_iter().for_each(free);
+            let kept = cached();
+            assert!(kept > before.min(size), "nothing of {size} is kept");
+            assert!(kept <= 2 * MIB, "{kept} bytes of {size} are kept");
+        }
+        let large = malloc(1100 * KIB);
+        let before = cached();
+        free(large);
+        assert_eq!(cached(), before, "too large to be kept");
+        raw::purge();
+        assert_eq!(cached(), 0, "after a purge");
+    });
+}
+
+#[test]
+fn a_block_grows_over_its_neighbour_that_was_freed() {
+    child::isolated("a_block_grows_over_its_neighbour_that_was_freed", || {
+        for size in [40 * KIB, 100_000, 1_000_000] {
+            let row = [(); 3].map(|()| malloc(size));
+            assert!(row[0] < row[1] && row[1] < row[2]);
+            free(row[1]);
+            // SAFETY: the block is live, and replaced by itself.
+            let grown = unsafe { raw::realloc(row[0], size / 4 * 7) };
+            assert_eq!(grown, row[0], "{size}");
+            [row[0], row[2]].into_iter().for_each(free);
+        }
+    });
+}
+
+#[test]
+fn a_quiet_thread_keeps_nothing_for_long() {
+    child::isolated("a_quiet_thread_keeps_nothing_for_long", || {
+        let (freed, go_on) = (Barrier::new(2), Barrier::new(2));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                // So much that somebody looks around.
+                let much: Vec<_> = (0..600).map(|_| malloc(100_000)).collect();
+                much.into_iter().for_each(free);
+                freed.wait();
+                go_on.wait();
+                // The heap works as before.
+                free(malloc(100_000));
+            });
+            freed.wait();
+            assert!(cached() >= 700_000, "{} bytes are kept", cached());
+            let end = Instant::now() + Duration::from_secs(20);
+            while cached() > 0 && Instant::now() < end {
+                thread::sleep(Duration::from_millis(20));
+            }
+            assert_eq!(cached(), 0, "bytes are kept still");
+            go_on.wait();
+        });
+    });
+}
+
+#[test]
+fn the_child_of_a_fork_uses_what_other_threads_had_kept() {
+    child::isolated(
+        "the_child_of_a_fork_uses_what_other_threads_had_kept",
+        || {
+            for size in [64 * KIB, 100_000, 512 * KIB] {
+                let (freed, go_on) = (Barrier::new(2), Barrier::new(2));
+                let kept = AtomicUsize::new(0);
+                thread::scope(|scope| {
+                    scope.spawn(|| {
+                        let row = [(); 4].map(|()| malloc(size));
+                        free(row[1]);
+                        kept.store(row[1].addr(), Ordering::Relaxed);
+                        freed.wait();
+                        go_on.wait();
+                        [row[0], row[2], row[3]].into_iter().for_each(free);
+                    });
+                    freed.wait();
+                    let kept = kept.load(Ordering::Relaxed);
+                    // SAFETY: the child allocates and ends.
+                    unsafe {
+                        let pid = libc::fork();
+                        if pid == 0 {
+                            let found = (0..200).any(|_| malloc(size).addr() == kept);
+                            libc::_exit(if found { 0 } else { 1 });
+                        }
+                        let mut status = 0;
+                        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+                        assert_eq!(status, 0, "a block of {size} is lost");
+                    }
+                    go_on.wait();
+                });
+            }
+        },
+    );
+}
