@@ -1,7 +1,7 @@
 //! The owner's side of remote frees: reading the inbox, taking posts.
 
 use super::Heap;
-use super::magazine::block_fault;
+use super::flush::block_fault;
 use super::medium::is_empty;
 use super::tally::Tier;
 use crate::arena;

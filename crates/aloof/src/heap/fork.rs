@@ -98,6 +98,7 @@ fn orphan(id: SubRegionId, sub: &SubRegion) {
             );
             pool.recount();
             pool.set_listed(Stock::Consumed);
+            pool.set_visited(false);
             Pool::remote(pool_id).forget_freers(pool.collected.get());
             Heap::tag(
                 pool_id,

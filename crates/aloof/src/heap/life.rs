@@ -1,6 +1,6 @@
 //! Opening, freeing by address, ending and adopting.
 
-use super::magazine::block_fault;
+use super::flush::block_fault;
 use super::medium::{close, is_empty};
 use super::registry;
 use super::scavenge;

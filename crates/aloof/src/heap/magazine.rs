@@ -7,11 +7,11 @@
 //! `malloc` reads `top[-1]` and finds 0 when the magazine is empty; `free` sees that it is full by the
 //! alignment of `top`. A class without a magazine has its top at [`EMPTY_MAGAZINE`], which is both.
 
+use super::flush::block_fault;
 use super::{Heap, MAGAZINES, Small};
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_SLOTS, SizeClass};
 use crate::num::ids::*;
 use crate::num::{bits, series};
-use crate::os::message::fault;
 use crate::pool::{Fault, Pool, Word};
 use crate::sync::OwnedSize;
 
@@ -43,23 +43,6 @@ pub(super) const FILL_MAX: usize = 1 << 10;
 /// Words that go into a magazine at once.
 const FILL_WORDS: usize = 4;
 
-/// Tells the program of its fault and ends it.
-#[cold]
-pub(super) fn block_fault(addr: usize, why: Fault) -> ! {
-    let what = match why {
-        Fault::Interior => "not the start of a block",
-        Fault::DoubleFree => "double free: the block is free already",
-    };
-    fault("free", addr, what)
-}
-
-/// Blocks of one word that go back together.
-#[derive(Default)]
-struct Given {
-    word: usize,
-    mask: u64,
-}
-
 impl Heap {
     /// End of the magazine's buffer.
     fn magazine_end(&self, class: SizeClass) -> *mut usize {
@@ -76,7 +59,7 @@ impl Heap {
     }
 
     /// Blocks in the magazine.
-    fn magazine_len(&self, class: SizeClass) -> usize {
+    pub(super) fn magazine_len(&self, class: SizeClass) -> usize {
         let top = self.front.hot[class.index()].get();
         if top == EMPTY_MAGAZINE {
             0
@@ -189,129 +172,6 @@ impl Heap {
         if unsafe { top.wrapping_sub(1).read() } == addr {
             block_fault(addr, Fault::DoubleFree);
         }
-    }
-
-    /// Returns the oldest `n` blocks of a magazine to their pools.
-    fn flush(&self, class: SizeClass, n: usize) {
-        let hot = &self.front.hot[class.index()];
-        let bottom = self.magazine_bottom(class);
-        let len = self.magazine_len(class);
-        // SAFETY: `n` <= `len` entries from the bottom on are blocks; the rest moves down.
-        unsafe {
-            self.give_blocks(class, core::slice::from_raw_parts(bottom, n));
-            core::ptr::copy(bottom.wrapping_add(n), bottom, len - n);
-        }
-        hot.set(bottom.wrapping_add(len - n));
-        self.count_pool_blocks(class, -(n as i64));
-    }
-
-    /// Returns blocks to their pools. Neighbours in the list that share a pool, or a word, share the work.
-    #[inline(always)]
-    fn give_blocks(&self, class: SizeClass, blocks: &[usize]) {
-        let mut rest = blocks;
-        while let Some(&addr) = rest.first() {
-            let (id, _) = Pool::of_chunk(ChunkId::at(addr - self.base()));
-            let n = self.give_to_pool(class, id, Pool::of(id), rest);
-            if n == 0 {
-                // Behind the last block of its pool.
-                block_fault(addr, Fault::Interior);
-            }
-            self.restock(id);
-            rest = &rest[n..];
-        }
-    }
-
-    /// Returns the first blocks, as far as they are of this pool; their number. Blocks that follow each other
-    /// need one division together.
-    #[inline(always)]
-    fn give_to_pool(&self, class: SizeClass, id: PoolId, pool: &Pool, blocks: &[usize]) -> usize {
-        let (start, info) = (self.base() + pool.offset(), class.info());
-        let (size, count) = (info.size as usize, usize::from(info.blocks));
-        let mut given = Given::default();
-        let mut n = 0;
-        while n < blocks.len() {
-            let addr = blocks[n];
-            let within = addr.wrapping_sub(start);
-            if within >= count * size {
-                break;
-            }
-            let block = info.block_at(within);
-            if block * size != within {
-                block_fault(addr, Fault::Interior);
-            }
-            // Blocks that follow each other, up or down.
-            let step = blocks.get(n + 1).map_or(0, |next| next.wrapping_sub(addr));
-            let (low, run) = if step == size {
-                (block, series::len(&blocks[n..], count - block, step))
-            } else if step == size.wrapping_neg() {
-                let run = series::len(&blocks[n..], block + 1, step);
-                (block + 1 - run, run)
-            } else {
-                (block, 1)
-            };
-            let (mut at, end) = (low, low + run);
-            while at < end {
-                let (word, bit) = (at / 64, at % 64);
-                if word != given.word {
-                    self.give_word(class, id, pool, &given);
-                    given = Given { word, mask: 0 };
-                }
-                let part = (64 - bit).min(end - at);
-                let mask = bits::run(bit as u32, part as u32);
-                if given.mask & mask != 0 {
-                    let twice = (given.mask & mask).trailing_zeros() as usize;
-                    block_fault(start + (word * 64 + twice) * size, Fault::DoubleFree);
-                }
-                given.mask |= mask;
-                at += part;
-            }
-            n += run;
-        }
-        self.give_word(class, id, pool, &given);
-        pool.count_given(n as u32);
-        n
-    }
-
-    /// Returns blocks of one word to their pool, which counts them later.
-    #[inline(always)]
-    fn give_word(&self, class: SizeClass, id: PoolId, pool: &Pool, given: &Given) {
-        let (word, mask) = (given.word as u32, given.mask);
-        if mask == 0 {
-            return;
-        }
-        if self.slot_has(class, id, word, mask) || pool.give_uncounted(word, mask).is_err() {
-            self.double_free(id, pool, word, mask);
-        }
-    }
-
-    /// Tells of the first block among those of a word that is free already, in its pool or in the slot.
-    #[cold]
-    pub(super) fn double_free(&self, id: PoolId, pool: &Pool, word: u32, mask: u64) -> ! {
-        let class = pool.class();
-        let mut twice = mask & pool.free_in(word);
-        if self.slot_has(class, id, word, mask) {
-            twice |= mask & self.front.slots[class.index()].bits.get();
-        }
-        let first = word as usize * 64 + twice.trailing_zeros() as usize;
-        block_fault(
-            self.base() + pool.offset() + first * class.size(),
-            Fault::DoubleFree,
-        );
-    }
-
-    /// Returns all blocks of all caches: the heap ends, or the program does.
-    pub fn flush_all(&self) {
-        SizeClass::all().for_each(|class| self.flush_class(class));
-        self.flush_medium();
-    }
-
-    /// The same for one class.
-    pub(super) fn flush_class(&self, class: SizeClass) {
-        let len = self.magazine_len(class);
-        if len > 0 {
-            self.flush(class, len);
-        }
-        self.return_slot(class);
     }
 
     /// Blocks and bytes in all caches.

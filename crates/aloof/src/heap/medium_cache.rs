@@ -4,7 +4,7 @@
 //! To their tiers they are in use, so that nothing merges with them. Therefore they are few; what needs their room, an
 //! end or a purge takes them back, and a visitor does when the thread is quiet.
 
-use super::magazine::block_fault;
+use super::flush::block_fault;
 use super::{Heap, Place, locate};
 use crate::num::bits;
 use crate::partition::decay::BELL;

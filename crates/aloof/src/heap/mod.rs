@@ -1,11 +1,12 @@
 //! The thread heap: caches in front, pools, arenas and runs behind.
 //!
-//! A request comes down from `api`: magazine ([`magazine`]), slot and pools ([`small`]), chunks and runs
+//! A request comes down from `api`: magazine ([`magazine`], emptied by [`flush`]), slot and pools ([`small`]), chunks and runs
 //! ([`medium`], and those freed last in [`medium_cache`]). Frees of other threads' blocks go through the outbox ([`outbox`]) and come back through the
 //! inbox ([`collect`]). What a busy thread does not use goes back ([`idle`]). [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but
 //! never unmapped; all but the inbox and the link is its thread's alone.
 
 mod collect;
+mod flush;
 mod fork;
 mod idle;
 mod life;

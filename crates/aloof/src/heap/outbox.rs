@@ -5,7 +5,7 @@
 //! the way is posted, and all are when they hold too much together.
 
 use super::collect::Heaps;
-use super::magazine::block_fault;
+use super::flush::block_fault;
 use super::{Heap, PARCELS, Parcel};
 use crate::arena;
 use crate::num::bits;

@@ -4,7 +4,8 @@
 //! that should empty is handed out again. Where the blocks in use are **spread** over pools most of which are sparse, the
 //! class does without its magazine until they are not: `malloc` takes from the slot, and `free` gives to the pool.
 
-use super::magazine::{FILL_MAX, block_fault};
+use super::flush::block_fault;
+use super::magazine::FILL_MAX;
 use super::medium::Use;
 use super::tally::Tier;
 use super::{Bin, Heap, Pools, Small};

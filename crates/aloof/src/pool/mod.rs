@@ -59,6 +59,8 @@ pub struct Pool {
     pub stirred: Owned8,
     /// Whether never-used blocks read as zeros.
     zeroed: Owned8,
+    /// 1 while a flush remembers the pool.
+    visited: Owned8,
 }
 
 const _: () = assert!(size_of::<Pool>() == space::UNIT_BYTES);
@@ -130,6 +132,7 @@ impl Pool {
         pool.fresh.set(0);
         pool.stock.set(Stock::Consumed as u8);
         pool.zeroed.set(zeroed.into());
+        pool.visited.set(0);
         pool.stirred.set(STIRRED);
         for i in 0..u32::from(info.chunks) {
             // Relaxed: the tags, set after, are what others look at first.
@@ -237,6 +240,18 @@ impl Pool {
         self.stock.set(stock as u8);
     }
 
+    /// Whether a flush remembers it; see [`Pool::set_visited`].
+    #[inline(always)]
+    pub fn is_visited(&self) -> bool {
+        self.visited.get() != 0
+    }
+
+    /// Notes whether a flush remembers it.
+    #[inline(always)]
+    pub fn set_visited(&self, visited: bool) {
+        self.visited.set(visited.into());
+    }
+
     /// Takes the lowest word with freed blocks, or else the next that was never used.
     pub fn take_word(&self) -> Option<Word> {
         let summary = self.summary.get();
@@ -288,12 +303,11 @@ impl Pool {
     #[inline(always)]
     pub fn give(&self, w: u32, mask: u64) -> Result<(), Fault> {
         self.give_uncounted(w, mask)?;
-        self.free.add(mask.count_ones());
+        self.count_given(mask.count_ones());
         Ok(())
     }
 
-    /// The same by a caller who counts the blocks of several words, and then gives their number to
-    /// [`Pool::count_given`].
+    /// The same by a caller who counts the blocks, and then gives their number to [`Pool::count_given`].
     #[inline(always)]
     pub fn give_uncounted(&self, w: u32, mask: u64) -> Result<(), Fault> {
         if w >= u32::from(self.fresh.get()) {
