@@ -149,16 +149,30 @@ pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
         if resize::fits(class.size(), size) {
             return block;
         }
-        // SAFETY: the caller's promise; the class's size is what the block holds.
-        return unsafe {
-            copy(
-                block,
-                class.size(),
-                resize::roomy(class.size(), size),
-                MIN_ALIGN,
-            )
-        };
+        // SAFETY: the caller's promise.
+        return unsafe { realloc_small(block, class, size) };
     }
+    // SAFETY: the caller's promise.
+    unsafe { realloc_slow(block, size) }
+}
+
+/// [`realloc`] of an own small block to another class. A block that grows by little gets room to grow more.
+///
+/// # Safety
+/// As for [`realloc`]; the block is of this class.
+#[inline(never)]
+unsafe fn realloc_small(block: *mut u8, class: SizeClass, size: usize) -> *mut u8 {
+    let size = resize::roomy(class.size(), size);
+    // SAFETY: the caller's promise; the class's size is what the block holds.
+    unsafe { copy(block, class.size(), size, MIN_ALIGN) }
+}
+
+/// [`realloc`] of any other block.
+///
+/// # Safety
+/// As for [`realloc`].
+#[inline(never)]
+unsafe fn realloc_slow(block: *mut u8, size: usize) -> *mut u8 {
     // SAFETY: the caller's promise.
     unsafe { realloc_aligned(block, size, MIN_ALIGN) }
 }
