@@ -1,9 +1,10 @@
 /* Growth by realloc.
  *
- *   growth eighths|doubling
+ *   growth eighths|ends|doubling
  *
- * `eighths`: a buffer grows by an eighth at a time from 64 bytes to 200 MiB, its new part written. `doubling`: numbers are
- * pushed to an array that doubles, to 4 GiB. Both are checked at the end. Prints one line of JSON: seconds, and the
+ * `eighths`: a buffer grows by an eighth at a time from 64 bytes to 200 MiB, its new part written. `ends`: the same, but
+ * only its first and last byte are written, and both are checked after the next step: what growth itself costs.
+ * `doubling`: numbers are pushed to an array that doubles, to 4 GiB. All are checked at the end. Prints one line of JSON: seconds, and the
  * peak of resident memory as a share of the final size. */
 
 #define _GNU_SOURCE
@@ -42,6 +43,26 @@ static size_t eighths(void)
     return size;
 }
 
+static size_t ends(void)
+{
+    size_t size = 64;
+    char *at = grown(NULL, size);
+    for (char turn = 1;; turn ^= 3) {
+        at[0] = at[size - 1] = turn;
+        if (size >= (size_t)200 << 20) {
+            break;
+        }
+        size_t more = size / 8;
+        at = grown(at, size + more);
+        if (at[0] != turn || at[size - 1] != turn) {
+            exit(3);
+        }
+        size += more;
+    }
+    free(at);
+    return size;
+}
+
 static size_t doubling(void)
 {
     size_t room = 4, most = (size_t)1 << 29;
@@ -65,11 +86,11 @@ static size_t doubling(void)
 int main(int argc, char **argv)
 {
     if (argc != 2) {
-        fputs("usage: growth eighths|doubling\n", stderr);
+        fputs("usage: growth eighths|ends|doubling\n", stderr);
         return 2;
     }
     double start = now();
-    size_t size = strcmp(argv[1], "doubling") == 0 ? doubling() : eighths();
+    size_t size = strcmp(argv[1], "doubling") == 0 ? doubling() : strcmp(argv[1], "ends") == 0 ? ends() : eighths();
     double seconds = now() - start;
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);

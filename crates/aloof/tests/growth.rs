@@ -6,7 +6,7 @@ use std::fs;
 
 use aloof::raw;
 use support::block::Request;
-use support::{Block, KIB, MIB, child};
+use support::{Block, KIB, MIB, child, memory};
 
 fn block(size: usize) -> Block {
     Block::new(Request::of(size), size as u64).expect("there is memory")
@@ -163,8 +163,16 @@ fn large_dense_heaps_are_in_huge_pages_and_small_ones_are_not() {
             let huge = fill(128 * MIB);
             assert_eq!(huge >= 64 * MIB, kernel_has_huge_pages(), "{huge}");
             let before = in_huge_pages();
-            let mut grows = block(64 * KIB);
-            (1..64).for_each(|i| assert!(grows.resize(i * MIB)));
+            // SAFETY: the block has the bytes written, and is replaced by what it moved to.
+            unsafe {
+                let mut at = raw::malloc(64 * KIB);
+                for i in 1..64 {
+                    at = raw::realloc(at, i * MIB);
+                    ((i - 1) * MIB..i * MIB)
+                        .step_by(memory::PAGE)
+                        .for_each(|byte| at.add(byte).write_volatile(1));
+                }
+            }
             let grown = in_huge_pages().saturating_sub(before);
             assert_eq!(grown >= 32 * MIB, kernel_has_huge_pages(), "{grown}");
         }
@@ -175,21 +183,21 @@ fn large_dense_heaps_are_in_huge_pages_and_small_ones_are_not() {
     }
 }
 
-/// Blocks of a few megabytes, of which each page, or only the ends, are written; bytes in huge pages then.
-fn large_blocks(filled: bool) -> usize {
-    let before = in_huge_pages();
-    for _ in 0..12 {
-        let size = 7_000_000;
-        // SAFETY: the block has so many bytes; it is never freed.
+/// Blocks of a few megabytes, of which each page, or only the ends, are written.
+fn large_blocks(count: usize, filled: bool) -> Vec<*mut u8> {
+    let size = 7_000_000;
+    let one = |_| {
+        // SAFETY: the block has so many bytes.
         unsafe {
             let at = raw::malloc(size);
-            let step = if filled { 4096 } else { size - 1 };
+            let step = if filled { memory::PAGE } else { size - 1 };
             (0..size)
                 .step_by(step)
                 .for_each(|i| at.add(i).write_volatile(1));
+            at
         }
-    }
-    in_huge_pages() - before
+    };
+    (0..count).map(one).collect()
 }
 
 #[test]
@@ -197,11 +205,49 @@ fn large_blocks_are_in_huge_pages_if_those_before_them_were_filled() {
     child::isolated(
         "large_blocks_are_in_huge_pages_if_those_before_them_were_filled",
         || {
-            assert_eq!(large_blocks(false), 0);
-            let huge = large_blocks(true);
+            large_blocks(12, false);
+            assert_eq!(in_huge_pages(), 0);
+            large_blocks(12, true);
+            let huge = in_huge_pages();
             assert_eq!(huge >= 40 * MIB, kernel_has_huge_pages(), "{huge}");
         },
     );
+}
+
+#[test]
+fn memory_of_filled_blocks_serves_sparse_ones_with_small_pages() {
+    child::isolated(
+        "memory_of_filled_blocks_serves_sparse_ones_with_small_pages",
+        || {
+            let filled = large_blocks(3, true);
+            let huge = in_huge_pages();
+            assert_eq!(huge > 0, kernel_has_huge_pages(), "{huge}");
+            // SAFETY: live blocks.
+            filled.into_iter().for_each(|at| unsafe { raw::free(at) });
+            // Where the filled ones were there still are pages, so four seem to follow a filled one.
+            large_blocks(4, false);
+            let before = in_huge_pages();
+            large_blocks(4, false);
+            assert_eq!(in_huge_pages(), before);
+        },
+    );
+}
+
+#[test]
+fn a_block_that_grows_unfilled_gets_no_huge_pages() {
+    child::isolated("a_block_that_grows_unfilled_gets_no_huge_pages", || {
+        // SAFETY: the block has the bytes written, and is replaced by what it moved to.
+        unsafe {
+            let (mut at, mut size) = (raw::malloc(64 * KIB), 64 * KIB);
+            while size < 200 * MIB {
+                size += size / 8;
+                at = raw::realloc(at, size);
+                at.add(size - 1).write_volatile(1);
+            }
+            assert_eq!(in_huge_pages(), 0);
+            raw::free(at);
+        }
+    });
 }
 
 /// The statistics say how much of the process is in huge pages.

@@ -130,6 +130,32 @@ fn what_is_freed_goes_back_without_another_call() {
     child::run_with(name, "never", &never).assert_success("never");
 }
 
+/// Without a thread for it, memory goes back on slow paths: also of a program that only uses blocks it freed just before.
+#[test]
+fn a_program_that_repeats_one_large_request_gives_the_rest_back() {
+    let name = "a_program_that_repeats_one_large_request_gives_the_rest_back";
+    if child::role().is_none() {
+        let alone = [("ALOOF_BACKGROUND", "0"), ("ALOOF_RETAIN", "4M")];
+        return child::run_with(name, "alone", &alone).assert_success(name);
+    }
+    let size = 100_000;
+    let before = memory::resident();
+    let blocks: Vec<_> = (0..EACH / size)
+        .map(|i| touched(size, i as u64).expect("there is memory"))
+        .collect();
+    blocks.into_iter().for_each(Block::free);
+    let bound = before + EACH / 2;
+    let end = Instant::now() + Duration::from_secs(20);
+    while memory::resident() > bound && Instant::now() < end {
+        for _ in 0..1000 {
+            // SAFETY: a block that is freed once.
+            unsafe { raw::free(raw::malloc(size)) };
+        }
+    }
+    let now = memory::resident();
+    assert!(now <= bound, "{now} bytes resident, {before} before");
+}
+
 /// Threads that never stop, while the scavenger looks as often as it can: no block changes.
 #[test]
 fn busy_threads_and_the_scavenger_do_not_disturb_each_other() {
@@ -204,6 +230,26 @@ fn the_child_of_a_fork_has_a_scavenger_of_its_own() {
 fn until_refused(size: usize, most: usize) -> Vec<Block> {
     let more = || touched(size, 3);
     std::iter::from_fn(more).take(most / size).collect()
+}
+
+#[test]
+fn a_block_that_grows_by_little_at_the_limit_gets_no_room_but_grows() {
+    child::isolated(
+        "a_block_that_grows_by_little_at_the_limit_gets_no_room_but_grows",
+        || {
+            let block = |size| Block::new(Request::of(size), 1).expect("there is memory");
+            let mut grows = block(1000);
+            // A pool with a free block of the next size, and none of the sizes above.
+            let mut others: Vec<_> = (0..10).map(|_| block(1100)).collect();
+            others.remove(3).free();
+            let _much = touched(16 * MIB, 1);
+            assert!(Setting::Limit.set(1 << 20));
+            assert!(Block::new(Request::of(1300), 1).is_none(), "at the limit");
+            assert!(grows.resize(1100));
+            assert!(grows.usable() < 1200 && grows.is_intact());
+            assert!(Setting::Limit.set(u64::MAX));
+        },
+    );
 }
 
 #[test]

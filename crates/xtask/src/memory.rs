@@ -197,9 +197,11 @@ fn groups(options: &Options) -> Vec<Group> {
         },
         Group {
             program: "growth",
-            settings: vec![vec!["eighths".into()], vec!["doubling".into()]],
+            settings: ["eighths", "ends", "doubling"]
+                .map(|s| vec![s.into()])
+                .into(),
             figures: &[
-                ("time", |m| format!("{:.3} s", m("seconds"))),
+                ("time", |m| format!("{:.2} ms", 1e3 * m("seconds"))),
                 ("peak of final size", |m| format!("{:.3}", m("peak_share"))),
             ],
         },

@@ -13,6 +13,7 @@ use crate::heap::tally::Tier;
 use crate::heap::{Place, locate};
 use crate::num::class::SizeClass;
 use crate::num::size::*;
+use crate::os::linux::keep_errno;
 use crate::stats::Stats;
 use crate::thread::front;
 
@@ -162,9 +163,17 @@ pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
 /// As for [`realloc`]; the block is of this class.
 #[inline(never)]
 unsafe fn realloc_small(block: *mut u8, class: SizeClass, size: usize) -> *mut u8 {
-    let size = resize::roomy(class.size(), size);
+    let (have, roomy) = (class.size(), resize::roomy(class.size(), size));
     // SAFETY: the caller's promise; the class's size is what the block holds.
-    unsafe { copy(block, class.size(), size, MIN_ALIGN) }
+    unsafe {
+        if roomy != size {
+            let new = keep_errno(|| copy(block, have, roomy, MIN_ALIGN));
+            if !new.is_null() {
+                return new;
+            }
+        }
+        copy(block, have, size, MIN_ALIGN)
+    }
 }
 
 /// [`realloc`] of any other block.

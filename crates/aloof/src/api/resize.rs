@@ -8,7 +8,7 @@ use crate::num::ids::{ChunkId, SubRegionId};
 use crate::num::size::*;
 use crate::os::message::fault;
 use crate::os::options::Setting;
-use crate::os::{Os, System};
+use crate::os::{Os, System, is_filled};
 use crate::pool::Pool;
 use crate::run;
 use crate::space;
@@ -165,16 +165,17 @@ unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
     all
 }
 
-/// A large block grew from `before` to `bytes`: what is grown is filled, so from some size on the new part gets huge
-/// pages, the one in which it ends among them.
+/// A large block grew from `before` to `bytes`. From some size on, if what there was is filled, the new part will be
+/// too and gets huge pages, the one in which it ends among them.
 fn grown(addr: usize, before: usize, bytes: usize) {
     let from = align_up(addr + before, HUGE_PAGE);
     let to = align_up(addr + bytes, HUGE_PAGE);
     let ours = SubRegion::at(addr.wrapping_sub(space::base())).is_some();
-    if bytes >= HUGE_FROM && from < to && ours && Setting::HugePages.is_on() {
+    let wanted = bytes >= HUGE_FROM && from < to && ours && Setting::HugePages.is_on();
+    if wanted && is_filled(addr, before) {
         // SAFETY: the range is the block's and, behind its end, its sub-region's, which holds whole huge pages;
         // the advice changes no content.
-        unsafe { System::prefer_huge_pages(from, to - from) };
+        unsafe { System::prefer_huge_pages(from, to - from, true) };
     }
 }
 

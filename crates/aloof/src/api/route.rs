@@ -158,10 +158,9 @@ pub fn allocate(size: usize, align: usize) -> Option<Block> {
             take(size, align)
         }
     };
-    if let Some(cached) = take_cached(size, align) {
-        return Some(cached);
-    }
-    let block = take().or_else(|| again_slow(size, take));
+    let block = take_cached(size, align)
+        .or_else(take)
+        .or_else(|| again_slow(size, take));
     after_allocation();
     block
 }

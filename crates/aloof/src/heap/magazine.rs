@@ -13,7 +13,8 @@ use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_SLOTS, SizeClass};
 use crate::num::ids::*;
 use crate::num::{bits, series};
 use crate::pool::{Fault, Pool, Word};
-use crate::sync::OwnedSize;
+use crate::space;
+use crate::sync::{Ordering, OwnedSize};
 
 /// A sentinel and an aligned end, for all classes of all heaps; never written.
 #[repr(align(2048))]
@@ -192,6 +193,11 @@ impl Heap {
             for i in 0..len {
                 // SAFETY: entries of the buffer, below the top.
                 let offset = unsafe { bottom.wrapping_add(i).read() } - self.base();
+                // A flush that was under way may have dissolved the pool, and another may be there now.
+                let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
+                if tag != self.tag_of(class) {
+                    continue;
+                }
                 let (id, _) = Pool::of_chunk(ChunkId::at(offset));
                 if let Ok(block) = Pool::of(id).block_at(offset) {
                     Pool::of(id).give_again(block / 64, 1 << (block % 64));

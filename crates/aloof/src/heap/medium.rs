@@ -7,12 +7,12 @@ use crate::direct::Block;
 use crate::num::bits;
 use crate::num::ids::*;
 use crate::num::size::*;
+use crate::os::is_filled;
 use crate::os::options::Setting;
-use crate::os::{Os, System};
 use crate::partition;
 use crate::run;
 use crate::space;
-use crate::sub::{Kind, Shelf, SubRegion};
+use crate::sub::{HUGE, JUDGED, Kind, Shelf, SubRegion};
 
 /// Sub-regions of a level that may or may not fit: looked at before a new one is opened.
 const TRIES: usize = 4;
@@ -28,8 +28,6 @@ const DENSE_FROM: usize = 8;
 
 /// Run arenas from this partition on may get huge pages: their blocks are larger than two of them.
 const HUGE_RUNS: u8 = 4;
-/// Pages of a block that are looked at to see whether it is filled.
-const SAMPLES: usize = 8;
 
 /// What chunks are wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,8 +114,8 @@ impl Heap {
         partition::activate(piece.first);
         let sub = SubRegion::of(piece.first);
         if use_of == Use::SmallPool && piece.zeroed && self.wants_dense() {
-            sub.dense.set(1);
-            partition::prefer_huge_pages(piece.first);
+            sub.dense.set(HUGE);
+            partition::prefer_huge_pages(piece.first, true);
         }
         self.shelf(piece.first, sub)
             .insert(piece.first, FANOUT as u32);
@@ -202,7 +200,7 @@ impl Heap {
         let p = id.partition().0 as usize;
         if sub.kind() == Kind::Runs {
             &self.runs[p]
-        } else if sub.dense.get() != 0 {
+        } else if sub.dense.get() == HUGE {
             &self.arenas[DENSE]
         } else {
             &self.arenas[p]
@@ -255,7 +253,7 @@ impl Heap {
         let bytes = (n as usize) << p.unit_shift();
         self.count(Tier::Run, 1, bytes as i64);
         let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
-        if p.0 >= HUGE_RUNS && taken.zeroed {
+        if p.0 >= HUGE_RUNS && (taken.zeroed || SubRegion::of(id).dense.get() != JUDGED) {
             self.judge_filled(id, addr, bytes);
         }
         Some(Block {
@@ -265,18 +263,21 @@ impl Heap {
         })
     }
 
-    /// Before a large block's first use: if the program filled the last such block, it will fill this one too, and its
-    /// sub-region gets huge pages. Who touches large blocks here and there keeps small ones.
+    /// Before the use of a large block that may have pages to come: if the program filled the last such block, it will fill this one too, and its
+    /// sub-region gets huge pages. Who touches large blocks here and there keeps, or gets again, small ones.
     fn judge_filled(&self, id: SubRegionId, addr: usize, bytes: usize) {
-        let (last, sub) = (self.last_large.get(), SubRegion::of(id));
-        let step = self.last_large_bytes.get() / SAMPLES;
+        let (last, last_bytes) = (self.last_large.get(), self.last_large_bytes.get());
+        if last == addr || !Setting::HugePages.is_on() {
+            return;
+        }
         self.last_large.set(addr);
         self.last_large_bytes.set(bytes);
-        let filled = || (0..SAMPLES).all(|i| System::is_resident(last + step * i + step / 2));
-        if last != 0 && sub.dense.get() == 0 && Setting::HugePages.is_on() && filled() {
-            sub.dense.set(1);
-            partition::prefer_huge_pages(id);
+        let dense = &SubRegion::of(id).dense;
+        let filled = last != 0 && is_filled(last, last_bytes);
+        if filled != (dense.get() == HUGE) {
+            partition::prefer_huge_pages(id, filled);
         }
+        dense.set(if filled { HUGE } else { JUDGED });
     }
 
     /// Frees a chunk block of an own arena.
@@ -389,6 +390,10 @@ fn adopt_any(p: PartitionId, kind: Kind, n: u32) -> Option<SubRegionId> {
 /// Gives an empty, quiet sub-region that is on no shelf back to its partition.
 pub(super) fn close(id: SubRegionId, sub: &SubRegion, release: fn(SubRegionId, u32)) {
     debug_assert!(space::is_ready(id.region()));
+    if sub.kind() == Kind::Runs && sub.dense.get() == HUGE {
+        // Who has it next may touch it here and there.
+        partition::prefer_huge_pages(id, false);
+    }
     sub.set_owner(HeapId::NONE);
     sub.set_kind(Kind::Free);
     release(id, 1);

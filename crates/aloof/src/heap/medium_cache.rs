@@ -5,10 +5,13 @@
 //! end or a purge takes them back, and a visitor does when the thread is quiet.
 
 use super::flush::block_fault;
+use super::tally::Tier;
 use super::{Heap, Place, locate};
+use crate::arena;
 use crate::num::bits;
 use crate::partition::decay::BELL;
 use crate::pool::Fault;
+use crate::run;
 use crate::sub::{STIRRED, SubRegion};
 use crate::sync::{AtomicUsize, Ordering, Owned32, OwnedSize};
 
@@ -78,7 +81,8 @@ impl MediumCache {
         let bytes = self.bytes(at);
         // Relaxed: who is handed the block is handed it by means that order this before.
         self.bytes[at].store(0, Ordering::Relaxed);
-        self.total.set(self.total.get() - bytes);
+        // In the child of a fork the total may be from before the block came.
+        self.total.set(self.total.get().wrapping_sub(bytes));
         if bytes == 0 { 0 } else { self.addr[at].get() }
     }
 
@@ -167,11 +171,17 @@ impl Heap {
         for at in 0..ENTRIES {
             match locate(self.medium_cache.clear(at)) {
                 Ok(Place::Chunk(id, at, n)) => {
-                    let sub = SubRegion::of(id);
-                    crate::arena::give(sub, bits::run(at, n) & !sub.free.get());
+                    let (p, sub) = (id.partition(), SubRegion::of(id));
+                    arena::give(sub, bits::run(at, n) & !sub.free.get());
+                    self.count(Tier::Chunk, -1, -(i64::from(n) << p.chunk_shift()));
                 }
                 Ok(Place::Run(id, at)) => {
-                    crate::run::give(SubRegion::of(id), at);
+                    let n = run::give(SubRegion::of(id), at);
+                    self.count(
+                        Tier::Run,
+                        -1,
+                        -(i64::from(n) << id.partition().unit_shift()),
+                    );
                 }
                 _ => {}
             }

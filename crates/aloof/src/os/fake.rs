@@ -125,9 +125,9 @@ impl Os for Fake {
         unsafe { Linux::decommit(addr, len) }.inspect(|()| uncharge(len))
     }
 
-    unsafe fn prefer_huge_pages(addr: usize, len: usize) {
+    unsafe fn prefer_huge_pages(addr: usize, len: usize, yes: bool) {
         // SAFETY: the caller's promise.
-        unsafe { Linux::prefer_huge_pages(addr, len) }
+        unsafe { Linux::prefer_huge_pages(addr, len, yes) }
     }
 
     fn is_resident(addr: usize) -> bool {

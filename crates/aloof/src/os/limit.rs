@@ -41,6 +41,8 @@ pub enum Verdict {
 /// Computes what to watch anew, after a setting changed.
 pub fn watch() {
     let limit = Setting::Limit.get() as usize;
+    // Nothing was counted without a limit: the next request reads anew.
+    ESTIMATE.store(usize::MAX >> 1, Ordering::Relaxed);
     WATCH.store(limit.min(SOFT.load(Ordering::Relaxed)), Ordering::Relaxed);
 }
 

@@ -138,9 +138,14 @@ impl Os for Linux {
         Ok(())
     }
 
-    unsafe fn prefer_huge_pages(addr: usize, len: usize) {
+    unsafe fn prefer_huge_pages(addr: usize, len: usize, yes: bool) {
+        let advice = if yes {
+            libc::MADV_HUGEPAGE
+        } else {
+            libc::MADV_NOHUGEPAGE
+        };
         // SAFETY: the caller's promise; this advice changes no content.
-        unsafe { advise(addr, len, libc::MADV_HUGEPAGE) };
+        unsafe { advise(addr, len, advice) };
     }
 
     fn is_resident(addr: usize) -> bool {

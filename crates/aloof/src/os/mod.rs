@@ -18,6 +18,13 @@ pub(crate) type System = linux::Linux;
 #[cfg(feature = "fake-os")]
 pub(crate) type System = fake::Fake;
 
+/// Whether the program seems to have filled a range: all of the pages in it that are looked at have memory.
+pub fn is_filled(addr: usize, bytes: usize) -> bool {
+    const SAMPLES: usize = 8;
+    let step = bytes / SAMPLES;
+    (0..SAMPLES).all(|i| System::is_resident(addr + step * i + step / 2))
+}
+
 /// Why the OS refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refused {
@@ -55,11 +62,11 @@ pub trait Os {
     /// # Safety
     /// The range must be the caller's; its content is lost.
     unsafe fn decommit(addr: usize, len: usize) -> Result<(), Refused>;
-    /// Asks for huge pages where the range is touched from now on; a system without them ignores it.
+    /// Asks for huge pages, or for none, where the range is touched from now on; a system without them ignores it.
     ///
     /// # Safety
     /// The range must be the caller's.
-    unsafe fn prefer_huge_pages(addr: usize, len: usize);
+    unsafe fn prefer_huge_pages(addr: usize, len: usize, yes: bool);
     /// Whether the page that holds the address has memory; false if that cannot be told.
     fn is_resident(addr: usize) -> bool;
     /// Moves the pages of one range to another, whose own are lost; the first reads as zeros after. False, and nothing

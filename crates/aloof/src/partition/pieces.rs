@@ -305,11 +305,11 @@ pub fn masks(id: RegionId) -> Masks {
     REGION[id.0 as usize].masks()
 }
 
-/// Asks for huge pages under an acquired sub-region whose pages are not there yet.
-pub fn prefer_huge_pages(id: SubRegionId) {
+/// Asks for huge pages under an acquired sub-region where it has no pages yet, or for small ones again.
+pub fn prefer_huge_pages(id: SubRegionId, yes: bool) {
     let (addr, len) = (space::base() + id.offset(), id.partition().subregion());
     // SAFETY: the sub-region is the caller's.
-    unsafe { System::prefer_huge_pages(addr, len) };
+    unsafe { System::prefer_huge_pages(addr, len, yes) };
 }
 
 /// Marks an acquired sub-region as in a heap's hands.

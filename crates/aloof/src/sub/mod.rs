@@ -42,7 +42,7 @@ pub struct SubRegion {
     pub used_units: Owned32,
     /// Blocks collected from the remote half so far, wrapping.
     pub collected: Owned32,
-    /// 1 if it is on huge pages. Such an arena is for small pools only.
+    /// Whether it is on huge pages: [`HUGE`] and the like. An arena that is serves small pools only.
     pub dense: Owned32,
     /// 2 when something was taken or given here, one less at each look of the scavenger.
     pub stirred: Owned32,
@@ -65,6 +65,11 @@ const _: () = assert!(size_of::<SubRegion>() == space::SUBREGION_BYTES);
 
 /// Looks of the scavenger that something is spared after it was used last.
 pub const STIRRED: u32 = 2;
+
+/// On huge pages.
+pub const HUGE: u32 = 1;
+/// A run arena that was found to do without; 0 means that nobody has asked yet.
+pub const JUDGED: u32 = 2;
 
 /// Marks nodes that are sub-regions.
 const NODE_BIT: u32 = 1 << 31;

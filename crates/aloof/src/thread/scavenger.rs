@@ -79,6 +79,8 @@ fn ride() {
     }
     decay::BELL.silence();
     with_heap(|me| pass(me, Reach::Cold));
+    // What is pending goes back though nothing more is released; it rings again for the next look.
+    decay::step();
 }
 
 /// Starts the thread; false if it is refused. errno stays as it was.
