@@ -107,12 +107,7 @@ fn table(
     let mut header = vec!["workload".to_owned(), "threads".to_owned()];
     header.extend(names);
     table.set_header(header);
-    let rows: Vec<&Row> = report
-        .rows
-        .iter()
-        .filter(|row| row.suite == suite)
-        .collect();
-    for line in rows.chunks(report.allocators.len()) {
+    for line in rows.chunks(taking_part) {
         let mut cells = vec![line[0].workload.clone(), line[0].threads.to_string()];
         for (i, row) in line.iter().enumerate() {
             cells.push(match (row.failed, i) {
@@ -152,4 +147,72 @@ fn aligned(cells: Vec<String>) -> Vec<Cell> {
 
 fn mib(bytes: u64) -> String {
     format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::Machine;
+    use crate::record::AllocatorNote;
+
+    /// A report on `aloof`, `glibc` and `before`, where `before` takes part in the first suite only.
+    fn report() -> Report {
+        let row = |suite: &str, workload: &str, allocator: &str, ratio: f64| Row {
+            suite: suite.into(),
+            workload: workload.into(),
+            allocator: allocator.into(),
+            time_ratio: Some(ratio),
+            rss_ratio: Some(ratio),
+            ..Row::default()
+        };
+        let mut rows = Vec::new();
+        for workload in ["first", "second"] {
+            rows.push(row("classic", workload, "aloof", 1.0));
+            rows.push(row("classic", workload, "glibc", 0.25));
+            rows.push(row("classic", workload, "before", 0.75));
+        }
+        for workload in ["third", "fourth", "fifth"] {
+            rows.push(row("rust", workload, "aloof", 1.0));
+            rows.push(row("rust", workload, "glibc", 0.5));
+        }
+        Report {
+            started_unix: 0,
+            elapsed_seconds: 0.0,
+            clock: "wall".into(),
+            command: String::new(),
+            machine: Machine::here(),
+            allocators: ["aloof", "glibc", "before"]
+                .map(|name| AllocatorNote {
+                    name: name.into(),
+                    version: String::new(),
+                })
+                .into(),
+            rows,
+            geomeans: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_suite_in_which_not_all_take_part_has_its_ratios_in_their_columns() {
+        let text = render(&report());
+        for (workload, ratio) in [
+            ("first", "0.25"),
+            ("second", "0.25"),
+            ("third", "0.50"),
+            ("fourth", "0.50"),
+            ("fifth", "0.50"),
+        ] {
+            let lines: Vec<&str> = text
+                .lines()
+                .filter(|line| line.trim_start().starts_with(workload))
+                .collect();
+            assert_eq!(lines.len(), 2, "{workload} in {text}");
+            for line in lines {
+                assert!(line.contains(ratio), "{line}");
+                let of_before = workload == "first" || workload == "second";
+                assert_eq!(line.contains("0.75"), of_before, "{line}");
+                assert!(!line.contains("1.00"), "{line}");
+            }
+        }
+    }
 }

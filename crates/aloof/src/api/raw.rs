@@ -163,17 +163,29 @@ pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
 /// As for [`realloc`]; the block is of this class.
 #[inline(never)]
 unsafe fn realloc_small(block: *mut u8, class: SizeClass, size: usize) -> *mut u8 {
-    let (have, roomy) = (class.size(), resize::roomy(class.size(), size));
-    // SAFETY: the caller's promise; the class's size is what the block holds.
-    unsafe {
-        if roomy != size {
-            let new = keep_errno(|| copy(block, have, roomy, MIN_ALIGN));
-            if !new.is_null() {
-                return new;
-            }
-        }
-        copy(block, have, size, MIN_ALIGN)
+    let have = class.size();
+    if resize::grows_by_little(have, size) {
+        // SAFETY: the caller's promise.
+        return unsafe { realloc_roomy(block, have, size) };
     }
+    // SAFETY: the caller's promise; the class's size is what the block holds.
+    unsafe { copy(block, have, size, MIN_ALIGN) }
+}
+
+/// Moves the content to a block with some room beyond `size` or, if that is refused, of `size`.
+///
+/// # Safety
+/// As for [`realloc_aligned`].
+#[inline(never)]
+unsafe fn realloc_roomy(block: *mut u8, have: usize, size: usize) -> *mut u8 {
+    let roomy = resize::roomy(have, size);
+    // SAFETY: the caller's promise.
+    let new = keep_errno(|| unsafe { copy(block, have, roomy, MIN_ALIGN) });
+    if !new.is_null() {
+        return new;
+    }
+    // SAFETY: the caller's promise; the block is still there.
+    unsafe { copy(block, have, size, MIN_ALIGN) }
 }
 
 /// [`realloc`] of any other block.

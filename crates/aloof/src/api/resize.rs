@@ -54,15 +54,15 @@ pub fn fits(have: usize, size: usize) -> bool {
     size <= have && (size >= have / 2 || (have <= SMALL_MAX && SizeClass::of(size).size() == have))
 }
 
-/// What to ask for when a small block of `have` bytes grows to `size`: some room if it grows by little, as a buffer does that
-/// is appended to. Such a buffer moves half as often then.
+/// Whether a small block of `have` bytes grows to `size` by little, as a buffer does that is appended to.
 #[inline]
+pub fn grows_by_little(have: usize, size: usize) -> bool {
+    size.wrapping_sub(have) <= have / 8
+}
+
+/// What to ask for when a small block of `have` bytes grows by little: some room, so that it moves half as often.
 pub fn roomy(have: usize, size: usize) -> usize {
-    if size > have && size - have <= have / 8 {
-        size.max(have + have / 4).min(SMALL_MAX)
-    } else {
-        size
-    }
+    size.max(have + have / 4).min(SMALL_MAX)
 }
 
 /// Makes the block at `addr` hold `size` bytes where it is; false if it cannot. `have` is what it holds.
