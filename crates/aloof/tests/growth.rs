@@ -36,6 +36,17 @@ fn in_huge_pages() -> usize {
         * KIB
 }
 
+/// Mappings for which huge pages are asked: the kernel fills them with such in time, what went back among it.
+fn asking_for_huge_pages() -> usize {
+    let smaps = fs::read_to_string("/proc/self/smaps").expect("/proc is mounted");
+    let flags = smaps
+        .lines()
+        .filter_map(|line| line.strip_prefix("VmFlags:"));
+    flags
+        .filter(|flags| flags.split(' ').any(|flag| flag == "hg"))
+        .count()
+}
+
 /// Whether the kernel gives huge pages to those who ask.
 fn kernel_has_huge_pages() -> bool {
     let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
@@ -229,6 +240,49 @@ fn memory_of_filled_blocks_serves_sparse_ones_with_small_pages() {
             let before = in_huge_pages();
             large_blocks(4, false);
             assert_eq!(in_huge_pages(), before);
+        },
+    );
+}
+
+#[test]
+fn where_pages_went_back_none_are_huge_again() {
+    child::isolated("where_pages_went_back_none_are_huge_again", || {
+        let blocks: Vec<_> = (0..128 * MIB / 1000).map(|_| block(1000)).collect();
+        assert_eq!(asking_for_huge_pages() > 0, kernel_has_huge_pages());
+        let mut left = Vec::new();
+        for (i, block) in blocks.into_iter().enumerate() {
+            match i % 10 {
+                0 => left.push(block),
+                _ => block.free(),
+            }
+        }
+        raw::purge();
+        assert_eq!(asking_for_huge_pages(), 0);
+        left.into_iter().for_each(Block::free);
+    });
+}
+
+/// Of a run, and of sub-regions without an owner.
+#[test]
+fn memory_of_a_block_that_grew_serves_others_with_small_pages() {
+    child::isolated(
+        "memory_of_a_block_that_grew_serves_others_with_small_pages",
+        || {
+            for last in [63 * MIB, 64 * MIB] {
+                // SAFETY: the block has the bytes written, and is replaced by what it moved to.
+                unsafe {
+                    let mut at = raw::malloc(64 * KIB);
+                    for size in (1..64).map(|i| i * MIB).chain([last]) {
+                        at = raw::realloc(at, size);
+                        (0..size)
+                            .step_by(memory::PAGE)
+                            .for_each(|byte| at.add(byte).write_volatile(1));
+                    }
+                    assert_eq!(asking_for_huge_pages() > 0, kernel_has_huge_pages());
+                    raw::free(at);
+                }
+                assert_eq!(asking_for_huge_pages(), 0, "{last}");
+            }
         },
     );
 }

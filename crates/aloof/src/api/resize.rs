@@ -12,7 +12,7 @@ use crate::os::{Os, System, is_filled};
 use crate::pool::Pool;
 use crate::run;
 use crate::space;
-use crate::sub::SubRegion;
+use crate::sub::{HUGE, SubRegion};
 use crate::thread::{with_current, with_heap};
 
 /// Bytes of the block at `addr`; ends the process if there is none.
@@ -170,9 +170,12 @@ unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
 fn grown(addr: usize, before: usize, bytes: usize) {
     let from = align_up(addr + before, HUGE_PAGE);
     let to = align_up(addr + bytes, HUGE_PAGE);
-    let ours = SubRegion::at(addr.wrapping_sub(space::base())).is_some();
-    let wanted = bytes >= HUGE_FROM && from < to && ours && Setting::HugePages.is_on();
-    if wanted && is_filled(addr, before) {
+    let wanted = bytes >= HUGE_FROM && from < to && Setting::HugePages.is_on();
+    if wanted
+        && let Some((_, sub)) = SubRegion::at(addr.wrapping_sub(space::base()))
+        && is_filled(addr, before)
+    {
+        sub.dense.set(HUGE);
         // SAFETY: the range is the block's and, behind its end, its sub-region's, which holds whole huge pages;
         // the advice changes no content.
         unsafe { System::prefer_huge_pages(from, to - from, true) };

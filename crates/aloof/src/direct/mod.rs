@@ -9,7 +9,7 @@ use crate::num::ids::*;
 use crate::num::size::align_up;
 use crate::partition;
 use crate::space;
-use crate::sub::{Kind, SubRegion};
+use crate::sub::{HUGE, Kind, SubRegion};
 
 /// A block just taken: its address, and whether it reads as zeros.
 #[derive(Clone, Copy)]
@@ -49,6 +49,10 @@ pub fn give(id: SubRegionId, sub: &SubRegion, emptied: bool) -> Option<usize> {
     let n = sub.joined.get() as u32;
     let bytes = bytes(id, sub);
     sub.end_direct().then(|| {
+        if sub.dense.get() == HUGE {
+            // Who has it next may touch it here and there.
+            partition::prefer_huge_pages(id, n, false);
+        }
         if emptied {
             partition::release_cold(id, n);
         } else {

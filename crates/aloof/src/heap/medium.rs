@@ -12,7 +12,7 @@ use crate::os::options::Setting;
 use crate::partition;
 use crate::run;
 use crate::space;
-use crate::sub::{HUGE, JUDGED, Kind, Shelf, SubRegion};
+use crate::sub::{HUGE, Kind, SMALL, Shelf, SubRegion};
 
 /// Sub-regions of a level that may or may not fit: looked at before a new one is opened.
 const TRIES: usize = 4;
@@ -115,7 +115,7 @@ impl Heap {
         let sub = SubRegion::of(piece.first);
         if use_of == Use::SmallPool && piece.zeroed && self.wants_dense() {
             sub.dense.set(HUGE);
-            partition::prefer_huge_pages(piece.first, true);
+            partition::prefer_huge_pages(piece.first, 1, true);
         }
         self.shelf(piece.first, sub)
             .insert(piece.first, FANOUT as u32);
@@ -200,7 +200,7 @@ impl Heap {
         let p = id.partition().0 as usize;
         if sub.kind() == Kind::Runs {
             &self.runs[p]
-        } else if sub.dense.get() == HUGE {
+        } else if p == 0 && sub.dense.get() != 0 {
             &self.arenas[DENSE]
         } else {
             &self.arenas[p]
@@ -253,7 +253,7 @@ impl Heap {
         let bytes = (n as usize) << p.unit_shift();
         self.count(Tier::Run, 1, bytes as i64);
         let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
-        if p.0 >= HUGE_RUNS && (taken.zeroed || SubRegion::of(id).dense.get() != JUDGED) {
+        if p.0 >= HUGE_RUNS && (taken.zeroed || SubRegion::of(id).dense.get() != SMALL) {
             self.judge_filled(id, addr, bytes);
         }
         Some(Block {
@@ -275,9 +275,9 @@ impl Heap {
         let dense = &SubRegion::of(id).dense;
         let filled = last != 0 && is_filled(last, last_bytes);
         if filled != (dense.get() == HUGE) {
-            partition::prefer_huge_pages(id, filled);
+            partition::prefer_huge_pages(id, 1, filled);
         }
-        dense.set(if filled { HUGE } else { JUDGED });
+        dense.set(if filled { HUGE } else { SMALL });
     }
 
     /// Frees a chunk block of an own arena.
@@ -387,13 +387,19 @@ fn adopt_any(p: PartitionId, kind: Kind, n: u32) -> Option<SubRegionId> {
     partition::adopt_any(p, kind == Kind::Runs, is_runs, has_room)
 }
 
+/// Ends the use of huge pages for what of a sub-region is not there yet, or not any more: who has it next may touch it
+/// here and there, and the kernel would in time fill the gaps in huge pages of which a part went back.
+pub(super) fn small_pages(id: SubRegionId, sub: &SubRegion) {
+    if sub.dense.get() == HUGE {
+        partition::prefer_huge_pages(id, 1, false);
+        sub.dense.set(SMALL);
+    }
+}
+
 /// Gives an empty, quiet sub-region that is on no shelf back to its partition.
 pub(super) fn close(id: SubRegionId, sub: &SubRegion, release: fn(SubRegionId, u32)) {
     debug_assert!(space::is_ready(id.region()));
-    if sub.kind() == Kind::Runs && sub.dense.get() == HUGE {
-        // Who has it next may touch it here and there.
-        partition::prefer_huge_pages(id, false);
-    }
+    small_pages(id, sub);
     sub.set_owner(HeapId::NONE);
     sub.set_kind(Kind::Free);
     release(id, 1);

@@ -7,6 +7,7 @@
 //! Other heaps are entered by their gate, one sub-region at a time, and left alone while their threads are inside.
 //! Magazines and slots are their threads' alone.
 
+use super::medium::small_pages;
 use super::{Heap, registry};
 use crate::arena;
 use crate::num::bits;
@@ -90,19 +91,23 @@ pub fn pass(me: &Heap, reach: Reach) -> bool {
     more
 }
 
-/// Gives the whole pages of a range, from the base, back to the OS.
-fn discard(offset: usize, len: usize) -> bool {
+/// Gives the whole pages of a range of a sub-region, from the base, back to the OS.
+fn discard(id: SubRegionId, sub: &SubRegion, offset: usize, len: usize) -> bool {
     let page = System::page_size() - 1;
     let start = (space::base() + offset + page) & !page;
     let end = (space::base() + offset + len) & !page;
+    if start >= end {
+        return false;
+    }
+    small_pages(id, sub);
     // SAFETY: the range is free, and whoever could hand it out waits for us.
-    start < end && unsafe { System::discard(start, end - start) }
+    unsafe { System::discard(start, end - start) }
 }
 
 /// Gives the free pages inside a pool back.
-fn discard_in_pool(pool: &Pool) {
+fn discard_in_pool(id: SubRegionId, sub: &SubRegion, pool: &Pool) {
     pool.each_free_stretch(|offset, len| {
-        discard(offset, len);
+        discard(id, sub, offset, len);
     });
 }
 
@@ -112,6 +117,8 @@ fn discard_free(id: SubRegionId, sub: &SubRegion, cold: bool) {
     if sub.kind() == Kind::Runs {
         run::each_free_pages(sub, cold, |at, n| {
             discard(
+                id,
+                sub,
                 start + ((at as usize) << p.unit_shift()),
                 (n as usize) << p.unit_shift(),
             )
@@ -125,6 +132,8 @@ fn discard_free(id: SubRegionId, sub: &SubRegion, cold: bool) {
         let mask = bits::run(at, n);
         left &= !mask;
         if discard(
+            id,
+            sub,
             start + ((at as usize) << p.chunk_shift()),
             (n as usize) << p.chunk_shift(),
         ) {
@@ -147,7 +156,7 @@ impl Heap {
         let left = sub.stirred.get().saturating_sub(1);
         if sub.kind() == Kind::Arena && id.partition().0 == 0 {
             let spared = if cold { sub.recent() } else { 0 };
-            Heap::each_pool(id, sub, |pool_id| self.scavenge_pool(pool_id, reach));
+            Heap::each_pool(id, sub, |pool| self.scavenge_pool(id, sub, pool, reach));
             if sub.owner() != self.id() || sub.kind() != Kind::Arena {
                 // Its last pool was dissolved, and it with it.
                 return;
@@ -163,7 +172,7 @@ impl Heap {
         }
     }
 
-    fn scavenge_pool(&self, id: PoolId, reach: Reach) {
+    fn scavenge_pool(&self, sub_id: SubRegionId, sub: &SubRegion, id: PoolId, reach: Reach) {
         let pool = Pool::of(id);
         let was = pool.stirred.get();
         let left = was.saturating_sub(1);
@@ -174,7 +183,7 @@ impl Heap {
         if pool.is_empty() && Pool::remote(id).is_quiet(pool.collected.get()) {
             self.dissolve(id);
         } else {
-            discard_in_pool(pool);
+            discard_in_pool(sub_id, sub, pool);
         }
     }
 
@@ -193,7 +202,7 @@ impl Heap {
         sub.stirred.set(left);
         if reach == Reach::All || before != 0 && left == 0 {
             if sub.kind() == Kind::Arena && id.partition().0 == 0 {
-                Heap::each_pool(id, sub, |pool_id| discard_in_pool(Pool::of(pool_id)));
+                Heap::each_pool(id, sub, |pool| discard_in_pool(id, sub, Pool::of(pool)));
             }
             discard_free(id, sub, false);
             sub.set_recent(0);

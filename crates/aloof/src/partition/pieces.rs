@@ -305,10 +305,11 @@ pub fn masks(id: RegionId) -> Masks {
     REGION[id.0 as usize].masks()
 }
 
-/// Asks for huge pages under an acquired sub-region where it has no pages yet, or for small ones again.
-pub fn prefer_huge_pages(id: SubRegionId, yes: bool) {
-    let (addr, len) = (space::base() + id.offset(), id.partition().subregion());
-    // SAFETY: the sub-region is the caller's.
+/// Asks for huge pages under `n` acquired sub-regions where they have no pages yet, or for small ones again.
+pub fn prefer_huge_pages(id: SubRegionId, n: u32, yes: bool) {
+    let addr = space::base() + id.offset();
+    let len = (n as usize) << id.partition().subregion_shift();
+    // SAFETY: the sub-regions are the caller's.
     unsafe { System::prefer_huge_pages(addr, len, yes) };
 }
 

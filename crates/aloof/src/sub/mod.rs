@@ -42,7 +42,8 @@ pub struct SubRegion {
     pub used_units: Owned32,
     /// Blocks collected from the remote half so far, wrapping.
     pub collected: Owned32,
-    /// Whether it is on huge pages: [`HUGE`] and the like. An arena that is serves small pools only.
+    /// Which pages it is on: 0, [`HUGE`] or [`SMALL`]. An arena of partition 0 where this is not 0 was opened for small
+    /// pools.
     pub dense: Owned32,
     /// 2 when something was taken or given here, one less at each look of the scavenger.
     pub stirred: Owned32,
@@ -66,10 +67,11 @@ const _: () = assert!(size_of::<SubRegion>() == space::SUBREGION_BYTES);
 /// Looks of the scavenger that something is spared after it was used last.
 pub const STIRRED: u32 = 2;
 
-/// On huge pages.
+/// On huge pages, all or in part.
 pub const HUGE: u32 = 1;
-/// A run arena that was found to do without; 0 means that nobody has asked yet.
-pub const JUDGED: u32 = 2;
+/// On small pages for good: a run arena whose user was found to need no others, or what was on huge pages until some of it
+/// went back. 0 means that nobody has asked yet.
+pub const SMALL: u32 = 2;
 
 /// Marks nodes that are sub-regions.
 const NODE_BIT: u32 = 1 << 31;
