@@ -97,7 +97,12 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
 /// # Safety
 /// `addr` is a live block of `have` bytes, not used by others meanwhile.
 pub unsafe fn relocate(addr: usize, have: usize, size: usize, align: usize) -> *mut u8 {
-    let Some(new) = route::allocate(size, align) else {
+    let new = if size > have && have >= MOVE_MIN {
+        route::allocate_growing(size, align)
+    } else {
+        route::allocate(size, align)
+    };
+    let Some(new) = new else {
         return core::ptr::null_mut();
     };
     let len = have.min(size);
@@ -142,27 +147,34 @@ unsafe fn copy(from: usize, to: usize, len: usize) {
     }
 }
 
-/// Moves whole pages; true if all of them went, and no byte was copied. A range that is several mappings moves in parts;
-/// the last part around a border is copied.
+/// Moves whole pages; true if all of them went, and no byte was copied. A range that is several mappings moves in parts:
+/// halving finds their borders.
 ///
 /// # Safety
 /// As for [`copy`], and both are aligned to pages.
 unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
-    let (mut done, mut step, mut all) = (0, len, true);
+    let page = System::page_size();
+    let mut done = 0;
+    // So much, from `done` on, is more than one mapping.
+    let mut border = None;
     while done < len {
-        let n = step.min(len - done);
+        let n = border.map_or(len - done, |within: usize| {
+            (within / 2).next_multiple_of(page)
+        });
         // SAFETY: the caller's promise.
         if unsafe { System::move_pages(from + done, to + done, n) } {
             done += n;
-        } else if n > PART_MIN {
-            step = (n / 2).next_multiple_of(PART_MIN);
+            border = border.map(|within| within - n).filter(|&rest| rest > page);
+        } else if n > page {
+            border = Some(n);
         } else {
+            // Not for a border: the rest would be refused as well.
             // SAFETY: the caller's promise.
-            unsafe { copy(from + done, to + done, n) };
-            (done, step, all) = (done + n, len, false);
+            unsafe { copy(from + done, to + done, len - done) };
+            return false;
         }
     }
-    all
+    true
 }
 
 /// A large block grew from `before` to `bytes`. From some size on, if what there was is filled, the new part will be
@@ -185,8 +197,6 @@ fn grown(addr: usize, before: usize, bytes: usize) {
 /// Blocks of at least so many bytes move by pages. Less would gain little, and each may cost a mapping, of which a
 /// process has 65,530.
 const MOVE_MIN: usize = 1 << 20;
-/// Parts of a block that is several mappings: no smaller ones move by pages.
-const PART_MIN: usize = 1 << 20;
 /// Bytes of a huge page.
 const HUGE_PAGE: usize = 2 << 20;
 /// Blocks that grow to this get huge pages: the unused part of the last is an eighth at most.

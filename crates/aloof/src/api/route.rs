@@ -67,8 +67,9 @@ pub fn route(size: usize, align: usize) -> Route {
     }
 }
 
-/// A block of at least `size` bytes aligned to `align`, by its route or, where that is refused, another.
-fn take(size: usize, align: usize) -> Option<Block> {
+/// A block of at least `size` bytes aligned to `align`, by its route or, where that is refused, another. A block of
+/// units that is `growing` comes from twice as large a sub-region, so that it moves half as often.
+fn take(size: usize, align: usize, growing: bool) -> Option<Block> {
     match route(size, align) {
         Route::Pool(class) => with_heap(|heap| heap.take_small(class))
             .flatten()
@@ -78,7 +79,10 @@ fn take(size: usize, align: usize) -> Option<Block> {
                 zeroed: small.zeroed,
             }),
         Route::Chunk(p) => take_chunks(p).or_else(|| take_huge(size, align)),
-        Route::Run(p) => take_run(p, size).or_else(|| take_huge(size, align)),
+        Route::Run(p) => {
+            let roomy = (p.0 + u8::from(growing)).min(PARTITIONS as u8 - 1);
+            take_run(PartitionId(roomy), size).or_else(|| take_huge(size, align))
+        }
         Route::Direct(p, rounded) => {
             take_direct(p, size, rounded, align).or_else(|| take_huge(size, align))
         }
@@ -150,12 +154,21 @@ fn take_huge(size: usize, align: usize) -> Option<Block> {
 
 /// A block of at least `size` bytes aligned to `align`; None, with errno set, if it is refused.
 pub fn allocate(size: usize, align: usize) -> Option<Block> {
+    allocate_for(size, align, false)
+}
+
+/// The same for a large block that has grown, and may again: see [`take`].
+pub fn allocate_growing(size: usize, align: usize) -> Option<Block> {
+    allocate_for(size, align, true)
+}
+
+fn allocate_for(size: usize, align: usize, growing: bool) -> Option<Block> {
     let size = size.max(1);
     let take = || {
         if size > REQUEST_MAX || align > REQUEST_MAX || !is_within_limit(size) {
             None
         } else {
-            take(size, align)
+            take(size, align, growing)
         }
     };
     let block = take_cached(size, align)

@@ -4,7 +4,7 @@ use core::ptr;
 
 use super::message::fault;
 use super::{Os, Refused};
-use crate::num::size::align_down;
+use crate::num::size::{align_down, align_up};
 use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE};
 use libc::{PROT_NONE, PROT_READ, PROT_WRITE};
 
@@ -77,6 +77,20 @@ unsafe fn protect(addr: usize, len: usize, prot: i32) -> Result<(), Refused> {
             Ok(())
         }
     })
+}
+
+/// Bytes of a huge page.
+const HUGE_PAGE: usize = 2 << 20;
+
+/// A place where nothing is mapped just now and that lies towards huge pages as `addr` does, so that they, and tables
+/// of pages, move whole; 0 if there is none.
+fn free_place_like(addr: usize, len: usize) -> usize {
+    let Ok(start) = mmap(0, len + 2 * HUGE_PAGE, PROT_NONE, MAP_NORESERVE) else {
+        return 0;
+    };
+    // SAFETY: mapped just now, for us alone.
+    unsafe { libc::munmap(ptr::without_provenance_mut(start), len + 2 * HUGE_PAGE) };
+    align_up(start, HUGE_PAGE) + addr % HUGE_PAGE
 }
 
 /// Huge pages under sparse blocks cost memory.
@@ -175,7 +189,12 @@ impl Os for Linux {
             };
             // By a place of the kernel's choice: a refusal to move to a fixed one may come after that was unmapped.
             // What is refused here is left as it was; what is moved is one mapping, which moves on as a whole.
-            let Some(between) = remap(from, libc::MREMAP_DONTUNMAP, 0) else {
+            let hint = if len >= HUGE_PAGE {
+                free_place_like(from, len)
+            } else {
+                0
+            };
+            let Some(between) = remap(from, libc::MREMAP_DONTUNMAP, hint) else {
                 return false;
             };
             if remap(between, libc::MREMAP_FIXED, to).is_none() {

@@ -122,6 +122,10 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
     // SAFETY: names this thread.
     unsafe { libc::prctl(libc::PR_SET_NAME, c"aloof".as_ptr()) };
     let mut in_vain = 0;
+    if !limit::is_near() {
+        // Nothing is cold yet, and a program that ends soon is not disturbed.
+        sleep_a_period();
+    }
     loop {
         decay::BELL.silence();
         if program_is_gone() {
@@ -150,14 +154,18 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
             decay::BELL.wait();
             in_vain = 0;
         }
-        let period = period_ns();
-        let time = libc::timespec {
-            tv_sec: (period / 1_000_000_000) as i64,
-            tv_nsec: (period % 1_000_000_000) as i64,
-        };
-        // SAFETY: `time` is valid. No signal comes to this thread.
-        unsafe { libc::nanosleep(&time, ptr::null_mut()) };
+        sleep_a_period();
     }
+}
+
+fn sleep_a_period() {
+    let period = period_ns();
+    let time = libc::timespec {
+        tv_sec: (period / 1_000_000_000) as i64,
+        tv_nsec: (period % 1_000_000_000) as i64,
+    };
+    // SAFETY: `time` is valid. No signal comes to this thread.
+    unsafe { libc::nanosleep(&time, ptr::null_mut()) };
 }
 
 /// Whether all threads but this one have ended, the first by `pthread_exit`: the process then ends with the last thread,
