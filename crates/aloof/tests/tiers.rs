@@ -273,3 +273,21 @@ fn what_cannot_be_is_refused_with_enomem() {
     }
     block.free();
 }
+
+#[test]
+fn blocks_use_the_room_that_larger_ones_left() {
+    child::isolated("blocks_use_the_room_that_larger_ones_left", || {
+        let large: Vec<_> = (0..4)
+            .filter_map(|_| allocate(Request::of(20_000_000)))
+            .collect();
+        let mut left = large.into_iter();
+        let kept = left.next();
+        left.for_each(Block::free);
+        let before = raw::stats().committed_bytes;
+        let smaller: Vec<_> = (0..6)
+            .filter_map(|_| allocate(Request::of(5_000_000)))
+            .collect();
+        assert_eq!(raw::stats().committed_bytes, before);
+        smaller.into_iter().chain(kept).for_each(Block::free);
+    });
+}

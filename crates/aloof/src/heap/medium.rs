@@ -26,6 +26,9 @@ const DENSE: usize = PARTITIONS;
 /// Arenas of partition 0 that a heap has before it opens dense ones.
 const DENSE_FROM: usize = 8;
 
+/// Partitions above a block's own in whose run arenas it is put before another is opened: units are twice as large in each.
+const BORROWED: usize = 2;
+
 /// Run arenas from this partition on may get huge pages: their blocks are larger than two of them.
 const HUGE_RUNS: u8 = 4;
 
@@ -244,13 +247,23 @@ impl Heap {
             if !partition::has_pending(p) {
                 self.sweep_some(p);
             }
+            // Room that larger blocks left comes before a sub-region more.
+            let above = (p.0 + 1..PARTITIONS as u8).take(BORROWED).map(PartitionId);
+            let borrow = |q: PartitionId| {
+                let n = size.div_ceil(1 << q.unit_shift()) as u32;
+                take_units(&self.runs[q.0 as usize], n)
+            };
+            if let Some(found) = above.into_iter().find_map(borrow) {
+                return Some(found);
+            }
             let piece = partition::acquire(p, 1)?;
             run::open(piece.first, self.id(), piece.zeroed);
             partition::activate(piece.first);
             shelf.insert(piece.first, UNITS as u32);
             own()
         })?;
-        let bytes = (n as usize) << p.unit_shift();
+        let p = id.partition();
+        let bytes = align_up(size, 1 << p.unit_shift());
         self.count(Tier::Run, 1, bytes as i64);
         let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
         if p.0 >= HUGE_RUNS && (taken.zeroed || SubRegion::of(id).dense.get() != SMALL) {
