@@ -321,3 +321,78 @@ fn the_statistics_tell_what_is_in_huge_pages() {
     assert!(told.abs_diff(kernel) <= 4 * MIB, "{told}, and {kernel}");
     assert!(told > 24 * MIB || !kernel_has_huge_pages(), "{told} bytes");
 }
+
+/// Mappings, as many as the kernel allows but for a few.
+struct Crowd {
+    start: usize,
+    split: usize,
+}
+
+impl Crowd {
+    /// Makes and undoes pairs of mappings.
+    fn protect(&self, i: usize, how: i32) -> bool {
+        let page = (self.start + (2 * i + 2) * memory::PAGE) as *mut libc::c_void;
+        // SAFETY: a page of the crowd's own, which nobody uses.
+        unsafe { libc::mprotect(page, memory::PAGE, how) == 0 }
+    }
+
+    fn new() -> Crowd {
+        let most = fs::read_to_string("/proc/sys/vm/max_map_count").expect("/proc is mounted");
+        let pages = 2 * most.trim().parse::<usize>().expect("a number") + 2;
+        // SAFETY: a mapping of the test's own.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                pages * memory::PAGE,
+                libc::PROT_NONE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
+                -1,
+                0,
+            )
+        } as usize;
+        let mut crowd = Crowd { start, split: 0 };
+        crowd.grow();
+        crowd
+    }
+
+    fn grow(&mut self) {
+        while self.protect(self.split, libc::PROT_READ) {
+            self.split += 1;
+        }
+    }
+
+    /// Leaves room for so many pairs of mappings; the first page of the crowd is free for others.
+    fn leave(&mut self, pairs: usize) {
+        self.grow();
+        for _ in 0..pairs {
+            self.split -= 1;
+            assert!(self.protect(self.split, libc::PROT_NONE));
+        }
+    }
+}
+
+/// The kernel refuses moves then, the second half of one among them; a block stays as it was or is copied.
+#[test]
+fn content_is_kept_at_the_kernels_limit_of_mappings() {
+    child::isolated("content_is_kept_at_the_kernels_limit_of_mappings", || {
+        let mut crowd = Crowd::new();
+        let mut grown = 0;
+        for slack in 0..24 {
+            crowd.leave(100);
+            let mut block = block(5_000_000);
+            crowd.leave(slack / 2);
+            // One mapping more or less.
+            // SAFETY: the first page is the crowd's own, which nobody uses.
+            unsafe {
+                let how = [libc::PROT_NONE, libc::PROT_READ][slack % 2];
+                libc::mprotect(crowd.start as *mut libc::c_void, memory::PAGE, how);
+            }
+            grown += usize::from(block.resize(100_000_000));
+            crowd.leave(100);
+            block.verify();
+            block.free();
+            raw::purge();
+        }
+        assert!(grown >= 12, "{grown} times");
+    });
+}

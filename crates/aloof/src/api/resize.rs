@@ -12,7 +12,7 @@ use crate::os::{Os, System, is_filled};
 use crate::pool::Pool;
 use crate::run;
 use crate::space;
-use crate::sub::{HUGE, SubRegion};
+use crate::sub::{HUGE, PART_HUGE, SubRegion};
 use crate::thread::{with_current, with_heap};
 
 /// Bytes of the block at `addr`; ends the process if there is none.
@@ -73,7 +73,9 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
     let resize = |heap: &'static Heap| {
         let me = heap.id();
         match locate(addr) {
-            Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me && stays(id, size) => {
+            Ok(Place::Run(id, at))
+                if SubRegion::of(id).owner() == me && (size > have || stays(id, size)) =>
+            {
                 heap.resize_run_block(id, at, size)
             }
             Ok(Place::Chunk(id, at, _)) if SubRegion::of(id).owner() == me && size > have => {
@@ -187,10 +189,15 @@ fn grown(addr: usize, before: usize, bytes: usize) {
         && let Some((_, sub)) = SubRegion::at(addr.wrapping_sub(space::base()))
         && is_filled(addr, before)
     {
-        sub.dense.set(HUGE);
-        // SAFETY: the range is the block's and, behind its end, its sub-region's, which holds whole huge pages;
-        // the advice changes no content.
-        unsafe { System::prefer_huge_pages(from, to - from, true) };
+        // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
+        with_current(|_| {
+            if sub.dense.get() != HUGE {
+                sub.dense.set(PART_HUGE);
+            }
+            // SAFETY: the range is the block's and, behind its end, its sub-region's, which holds whole huge pages;
+            // the advice changes no content.
+            unsafe { System::prefer_huge_pages(from, to - from, true) };
+        });
     }
 }
 

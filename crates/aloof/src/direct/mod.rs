@@ -9,7 +9,7 @@ use crate::num::ids::*;
 use crate::num::size::align_up;
 use crate::partition;
 use crate::space;
-use crate::sub::{HUGE, Kind, SubRegion};
+use crate::sub::{Kind, SubRegion};
 
 /// A block just taken: its address, and whether it reads as zeros.
 #[derive(Clone, Copy)]
@@ -49,7 +49,7 @@ pub fn give(id: SubRegionId, sub: &SubRegion, emptied: bool) -> Option<usize> {
     let n = sub.joined.get() as u32;
     let bytes = bytes(id, sub);
     sub.end_direct().then(|| {
-        if sub.dense.get() == HUGE {
+        if sub.asks_for_huge_pages() {
             // Who has it next may touch it here and there.
             partition::prefer_huge_pages(id, n, false);
         }

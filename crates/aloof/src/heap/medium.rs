@@ -1,7 +1,7 @@
 //! Blocks of chunks and of units: the owner's side.
 
-use super::Heap;
 use super::tally::Tier;
+use super::{CACHED_MAX, Heap};
 use crate::arena::{self, Chunks, Pick};
 use crate::direct::Block;
 use crate::num::bits;
@@ -26,11 +26,14 @@ const DENSE: usize = PARTITIONS;
 /// Arenas of partition 0 that a heap has before it opens dense ones.
 const DENSE_FROM: usize = 8;
 
-/// Partitions above a block's own in whose run arenas it is put before another is opened: units are twice as large in each.
+/// Partitions above a block's own in whose run arenas it is put before others are adopted or opened: units are twice as large in each.
 const BORROWED: usize = 2;
 
-/// Run arenas from this partition on may get huge pages: their blocks are larger than two of them.
+/// Run arenas from this partition on may get huge pages.
 const HUGE_RUNS: u8 = 4;
+/// Blocks above this tell whether the program fills large blocks: those of these arenas' own, not such as are put there for
+/// want of room. They are larger than two huge pages.
+const HUGE_BLOCK: usize = 4 << 20;
 
 /// What chunks are wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -234,7 +237,18 @@ impl Heap {
         let n = (size.div_ceil(1 << p.unit_shift())) as u32;
         let shelf = &self.runs[p.0 as usize];
         let own = || take_units(shelf, n);
-        let (id, taken) = own().or_else(|| {
+        // Room that larger blocks left in own arenas. Smaller blocks than this the cache knows by their partition's units.
+        let borrowed = || {
+            if size <= CACHED_MAX || partition::has_pending(p) {
+                return None;
+            }
+            let above = (p.0 + 1..PARTITIONS as u8).take(BORROWED).map(PartitionId);
+            above.into_iter().find_map(|q| {
+                let n = size.div_ceil(1 << q.unit_shift()) as u32;
+                take_units(&self.runs[q.0 as usize], n)
+            })
+        };
+        let (id, taken) = own().or_else(borrowed).or_else(|| {
             for _ in 0..ADOPTIONS {
                 let Some(id) = adopt_any(p, Kind::Runs, 0) else {
                     break;
@@ -247,15 +261,6 @@ impl Heap {
             if !partition::has_pending(p) {
                 self.sweep_some(p);
             }
-            // Room that larger blocks left comes before a sub-region more.
-            let above = (p.0 + 1..PARTITIONS as u8).take(BORROWED).map(PartitionId);
-            let borrow = |q: PartitionId| {
-                let n = size.div_ceil(1 << q.unit_shift()) as u32;
-                take_units(&self.runs[q.0 as usize], n)
-            };
-            if let Some(found) = above.into_iter().find_map(borrow) {
-                return Some(found);
-            }
             let piece = partition::acquire(p, 1)?;
             run::open(piece.first, self.id(), piece.zeroed);
             partition::activate(piece.first);
@@ -266,7 +271,10 @@ impl Heap {
         let bytes = align_up(size, 1 << p.unit_shift());
         self.count(Tier::Run, 1, bytes as i64);
         let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
-        if p.0 >= HUGE_RUNS && (taken.zeroed || SubRegion::of(id).dense.get() != SMALL) {
+        if bytes > HUGE_BLOCK
+            && p.0 >= HUGE_RUNS
+            && (taken.zeroed || SubRegion::of(id).dense.get() != SMALL)
+        {
             self.judge_filled(id, addr, bytes);
         }
         Some(Block {
@@ -285,12 +293,14 @@ impl Heap {
         }
         self.last_large.set(addr);
         self.last_large_bytes.set(bytes);
-        let dense = &SubRegion::of(id).dense;
+        let sub = SubRegion::of(id);
         let filled = last != 0 && is_filled(last, last_bytes);
-        if filled != (dense.get() == HUGE) {
-            partition::prefer_huge_pages(id, 1, filled);
+        if !filled {
+            small_pages(id, sub);
+        } else if sub.dense.get() != HUGE {
+            partition::prefer_huge_pages(id, 1, true);
         }
-        dense.set(if filled { HUGE } else { SMALL });
+        sub.dense.set(if filled { HUGE } else { SMALL });
     }
 
     /// Frees a chunk block of an own arena.
@@ -403,7 +413,7 @@ fn adopt_any(p: PartitionId, kind: Kind, n: u32) -> Option<SubRegionId> {
 /// Ends the use of huge pages for what of a sub-region is not there yet, or not any more: who has it next may touch it
 /// here and there, and the kernel would in time fill the gaps in huge pages of which a part went back.
 pub(super) fn small_pages(id: SubRegionId, sub: &SubRegion) {
-    if sub.dense.get() == HUGE {
+    if sub.asks_for_huge_pages() {
         partition::prefer_huge_pages(id, 1, false);
         sub.dense.set(SMALL);
     }

@@ -197,8 +197,22 @@ impl Os for Linux {
             let Some(between) = remap(from, libc::MREMAP_DONTUNMAP, hint) else {
                 return false;
             };
-            if remap(between, libc::MREMAP_FIXED, to).is_none() {
+            if remap(between, libc::MREMAP_FIXED, to) == Some(to) {
+                return true;
+            }
+            // Refused before `to` was unmapped if there are as many mappings as the kernel allows; then it
+            // refuses any other move as well.
+            if remap(between, libc::MREMAP_DONTUNMAP, 0).is_some() {
                 fault("realloc", from, "the system lost its pages");
+            }
+            // SAFETY: both are mapped, and `between` is no one else's.
+            unsafe {
+                ptr::copy_nonoverlapping(
+                    ptr::with_exposed_provenance::<u8>(between),
+                    ptr::with_exposed_provenance_mut::<u8>(to),
+                    len,
+                );
+                libc::munmap(ptr::without_provenance_mut(between), len);
             }
             true
         })

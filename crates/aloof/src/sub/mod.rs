@@ -42,7 +42,7 @@ pub struct SubRegion {
     pub used_units: Owned32,
     /// Blocks collected from the remote half so far, wrapping.
     pub collected: Owned32,
-    /// Which pages it is on: 0, [`HUGE`] or [`SMALL`]. An arena of partition 0 where this is not 0 was opened for small
+    /// Which pages it is on: 0, [`HUGE`], [`PART_HUGE`] or [`SMALL`]. An arena of partition 0 where this is not 0 was opened for small
     /// pools.
     pub dense: Owned32,
     /// 2 when something was taken or given here, one less at each look of the scavenger.
@@ -67,8 +67,10 @@ const _: () = assert!(size_of::<SubRegion>() == space::SUBREGION_BYTES);
 /// Looks of the scavenger that something is spared after it was used last.
 pub const STIRRED: u32 = 2;
 
-/// On huge pages, all or in part.
+/// On huge pages.
 pub const HUGE: u32 = 1;
+/// In part on huge pages: a block grew in it.
+pub const PART_HUGE: u32 = 3;
 /// On small pages for good: a run arena whose user was found to need no others, or what was on huge pages until some of it
 /// went back. 0 means that nobody has asked yet.
 pub const SMALL: u32 = 2;
@@ -209,6 +211,11 @@ impl SubRegion {
         } else {
             self.free.set(mask);
         }
+    }
+
+    /// Whether huge pages are asked for in it.
+    pub fn asks_for_huge_pages(&self) -> bool {
+        matches!(self.dense.get(), HUGE | PART_HUGE)
     }
 
     /// The node by which freers and owner speak of it.
