@@ -1,4 +1,4 @@
-//! A whole run: every workload on every allocator, pass after pass, allocators in turn.
+//! A whole run: every workload on every allocator, pass after pass, allocators in turn, each pass from another one on.
 
 use crate::allocators::Allocator;
 use crate::args::Args;
@@ -63,7 +63,7 @@ pub fn run(
     let mut progress = Progress::new(runs, &plan);
     let mut samples = vec![vec![Vec::<Sample>::new(); allocators.len()]; workloads.len()];
     for pass in 1..=runs {
-        for &(w, a) in &plan {
+        for (w, a) in turned(&plan, pass - 1, runs) {
             let (workload, allocator) = (&workloads[w], &allocators[a]);
             progress.now(&format!(
                 "{} {} x{} on {}",
@@ -79,6 +79,16 @@ pub fn run(
     }
     progress.end();
     Ok(report(&samples))
+}
+
+/// A plan of (workload, allocator), by workloads, with the allocators of each turned by the share of the passes that are
+/// done: who comes first finds files, caches and the processor as another workload left them.
+fn turned(plan: &[(usize, usize)], done: usize, passes: usize) -> Vec<(usize, usize)> {
+    let mut plan = plan.to_vec();
+    for turn in plan.chunk_by_mut(|a, b| a.0 == b.0) {
+        turn.rotate_left(turn.len() * done / passes);
+    }
+    plan
 }
 
 /// The arguments as they could be typed again.
@@ -221,6 +231,16 @@ mod tests {
             outcome: outcome.map(figures).map_err(str::to_owned),
             memory: Vec::new(),
         }
+    }
+
+    #[test]
+    fn each_pass_begins_with_another_allocator() {
+        let plan = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 2)];
+        assert_eq!(turned(&plan, 0, 3), plan);
+        let second = [(0, 1), (0, 2), (0, 0), (1, 0), (1, 2)];
+        assert_eq!(turned(&plan, 1, 3), second);
+        let third = [(0, 2), (0, 0), (0, 1), (1, 2), (1, 0)];
+        assert_eq!(turned(&plan, 2, 3), third);
     }
 
     #[test]
