@@ -63,12 +63,18 @@ pub fn run(
     let mut progress = Progress::new(runs, &plan);
     let mut samples = vec![vec![Vec::<Sample>::new(); allocators.len()]; workloads.len()];
     for pass in 1..=runs {
-        for (w, a) in turned(&plan, pass - 1, runs) {
+        let plan = turned(&plan, pass - 1, runs);
+        for (i, &(w, a)) in plan.iter().enumerate() {
             let (workload, allocator) = (&workloads[w], &allocators[a]);
             progress.now(&format!(
                 "{} {} x{} on {}",
                 workload.suite, workload.name, workload.threads, allocator.name
             ));
+            if begins(&plan, i) && workload.driver.wants_warm_up() {
+                let cold = measure(workload, allocator, tools, timeout);
+                // Only a figure is left out, never a failure.
+                samples[w][a].extend(Some(cold).filter(|s| s.outcome.is_err()));
+            }
             samples[w][a].push(measure(workload, allocator, tools, timeout));
             progress.done();
         }
@@ -89,6 +95,11 @@ fn turned(plan: &[(usize, usize)], done: usize, passes: usize) -> Vec<(usize, us
         turn.rotate_left(turn.len() * done / passes);
     }
     plan
+}
+
+/// Whether the workload at this place of a plan was not measured just before.
+fn begins(plan: &[(usize, usize)], at: usize) -> bool {
+    at == 0 || plan[at - 1].0 != plan[at].0
 }
 
 /// The arguments as they could be typed again.
@@ -241,6 +252,13 @@ mod tests {
         assert_eq!(turned(&plan, 1, 3), second);
         let third = [(0, 2), (0, 0), (0, 1), (1, 2), (1, 0)];
         assert_eq!(turned(&plan, 2, 3), third);
+    }
+
+    #[test]
+    fn the_first_of_a_workload_is_known() {
+        let plan = [(0, 1), (0, 0), (1, 2), (1, 0), (2, 0)];
+        let firsts: Vec<usize> = (0..plan.len()).filter(|&i| begins(&plan, i)).collect();
+        assert_eq!(firsts, [0, 2, 4]);
     }
 
     #[test]

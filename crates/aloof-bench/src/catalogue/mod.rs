@@ -34,6 +34,14 @@ pub enum Driver {
     App(apps::App),
 }
 
+impl Driver {
+    /// Whether who runs it first in a pass pays for others: for programs and files that are not in memory yet, and for
+    /// memory that the workload before has just given back.
+    pub fn wants_warm_up(&self) -> bool {
+        !matches!(self, Driver::Worker(_))
+    }
+}
+
 /// A load of the C worker, before it is bound to a thread count.
 struct Entry {
     name: String,
