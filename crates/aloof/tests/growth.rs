@@ -122,6 +122,32 @@ fn chunks_grow_into_free_neighbours_and_not_into_others() {
     );
 }
 
+/// Pages move also to where pages are: those give way, instead of both staying.
+#[test]
+fn what_moves_to_memory_used_before_is_not_there_twice() {
+    child::isolated(
+        "what_moves_to_memory_used_before_is_not_there_twice",
+        || {
+            // SAFETY: live blocks of the bytes written and read, each freed or replaced once.
+            unsafe {
+                let first = raw::malloc(64 * MIB);
+                first.write_bytes(1, 64 * MIB);
+                let small = raw::malloc(32 * MIB);
+                small.write_bytes(2, 32 * MIB);
+                raw::free(first);
+                let large = raw::realloc(small, 64 * MIB);
+                assert_eq!(large, first);
+                let bytes = std::slice::from_raw_parts(large, 32 * MIB);
+                assert!(bytes.iter().all(|&byte| byte == 2));
+                let resident = memory::resident();
+                println!("{} MiB resident", resident / MIB);
+                assert!(resident < 80 * MIB);
+                raw::free(large);
+            }
+        },
+    );
+}
+
 /// Memory that pages were moved away from is as good as new.
 #[test]
 fn what_was_moved_away_from_can_be_used_again() {

@@ -113,7 +113,7 @@ pub unsafe fn relocate(addr: usize, have: usize, size: usize, align: usize) -> *
     let aligned = (addr | new.addr).is_multiple_of(page);
     // SAFETY: both blocks are ours, live, and hold `len` bytes.
     let moved = unsafe {
-        let moved = if len >= MOVE_MIN && new.zeroed && aligned {
+        let moved = if len >= least_moved(new.zeroed) && aligned {
             move_pages(addr, new.addr, pages)
         } else {
             copy(addr, new.addr, pages);
@@ -156,19 +156,19 @@ unsafe fn copy(from: usize, to: usize, len: usize) {
 /// As for [`copy`], and both are aligned to pages.
 unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
     let page = System::page_size();
-    let mut done = 0;
-    // So much, from `done` on, is more than one mapping.
-    let mut border = None;
+    // Up to `border` it was more than one mapping; from `done` to there it may be one now.
+    let (mut done, mut border, mut try_to) = (0, len, len);
     while done < len {
-        let n = border.map_or(len - done, |within: usize| {
-            (within / 2).next_multiple_of(page)
-        });
         // SAFETY: the caller's promise.
-        if unsafe { System::move_pages(from + done, to + done, n) } {
-            done += n;
-            border = border.map(|within| within - n).filter(|&rest| rest > page);
-        } else if n > page {
-            border = Some(n);
+        if unsafe { System::move_pages(from + done, to + done, try_to - done) } {
+            done = try_to;
+            if done == border {
+                border = len;
+            }
+            try_to = border;
+        } else if try_to - done > page {
+            border = try_to;
+            try_to = done + ((try_to - done) / 2).next_multiple_of(page);
         } else {
             // Not for a border: the rest would be refused as well.
             // SAFETY: the caller's promise.
@@ -204,6 +204,18 @@ fn grown(addr: usize, before: usize, bytes: usize) {
 /// Blocks of at least so many bytes move by pages. Less would gain little, and each may cost a mapping, of which a
 /// process has 65,530.
 const MOVE_MIN: usize = 1 << 20;
+/// The same for a new block that may have pages already: what is copied then stays there twice.
+const MOVE_ONTO_MIN: usize = 4 << 20;
+
+/// Bytes from which on pages move rather than bytes.
+fn least_moved(onto_nothing: bool) -> usize {
+    if onto_nothing {
+        MOVE_MIN
+    } else {
+        MOVE_ONTO_MIN
+    }
+}
+
 /// Bytes of a huge page.
 const HUGE_PAGE: usize = 2 << 20;
 /// Blocks that grow to this get huge pages: the unused part of the last is an eighth at most.
