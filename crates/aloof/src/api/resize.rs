@@ -13,7 +13,7 @@ use crate::pool::Pool;
 use crate::run;
 use crate::space;
 use crate::sub::{HUGE, PART_HUGE, SubRegion};
-use crate::thread::{with_current, with_heap};
+use crate::thread::{current, with_current, with_heap};
 
 /// Bytes of the block at `addr`; ends the process if there is none.
 pub fn usable(operation: &str, addr: usize) -> usize {
@@ -150,7 +150,7 @@ unsafe fn copy(from: usize, to: usize, len: usize) {
 }
 
 /// Moves whole pages; true if all of them went, and no byte was copied. A range that is several mappings moves in parts:
-/// halving finds their borders.
+/// halving finds their borders, but for that which the last move made.
 ///
 /// # Safety
 /// As for [`copy`], and both are aligned to pages.
@@ -158,6 +158,13 @@ unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
     let page = System::page_size();
     // Up to `border` it was more than one mapping; from `done` to there it may be one now.
     let (mut done, mut border, mut try_to) = (0, len, len);
+    if let Some(heap) = current() {
+        let likely = heap.moved_to.get().wrapping_sub(from);
+        if (1..len).contains(&likely) {
+            try_to = likely;
+        }
+        heap.moved_to.set(to + len);
+    }
     while done < len {
         // SAFETY: the caller's promise.
         if unsafe { System::move_pages(from + done, to + done, try_to - done) } {

@@ -176,6 +176,7 @@ impl Heap {
         self.forget_magazines();
         self.forget_medium();
         self.last_large.set(0);
+        self.moved_to.set(0);
         for c in 0..CLASSES {
             self.front.slots[c].bits.set(0);
         }

@@ -159,6 +159,8 @@ pub struct Heap {
     /// The large run block handed out last, untouched: 0 before there is one.
     last_large: OwnedSize,
     last_large_bytes: OwnedSize,
+    /// Where the pages end that the thread moved last: likely the border of a mapping.
+    pub moved_to: OwnedSize,
     /// What the caches of a class looked like last time; see [`idle`].
     seen: [Owned64; CLASSES],
     seen_medium: Owned64,
