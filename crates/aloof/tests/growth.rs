@@ -251,6 +251,27 @@ fn large_blocks_are_in_huge_pages_if_those_before_them_were_filled() {
     );
 }
 
+/// A thread that has had no large block yet goes by what others did.
+#[test]
+fn the_first_large_block_of_a_thread_is_like_those_of_others() {
+    let name = "the_first_large_block_of_a_thread_is_like_those_of_others";
+    child::isolated(name, || {
+        let first_of_a_thread = || {
+            std::thread::spawn(|| {
+                let before = in_huge_pages();
+                large_blocks(1, true);
+                in_huge_pages() - before
+            })
+            .join()
+            .expect("the thread ends well")
+        };
+        assert_eq!(first_of_a_thread(), 0);
+        large_blocks(3, true);
+        let huge = first_of_a_thread();
+        assert_eq!(huge >= 4 * MIB, kernel_has_huge_pages(), "{huge}");
+    });
+}
+
 #[test]
 fn memory_of_filled_blocks_serves_sparse_ones_with_small_pages() {
     child::isolated(

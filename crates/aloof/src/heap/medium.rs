@@ -1,5 +1,6 @@
 //! Blocks of chunks and of units: the owner's side.
 
+use super::huge_pages::small_pages;
 use super::tally::Tier;
 use super::{CACHED_MAX, Heap};
 use crate::arena::{self, Chunks, Pick};
@@ -7,12 +8,11 @@ use crate::direct::Block;
 use crate::num::bits;
 use crate::num::ids::*;
 use crate::num::size::*;
-use crate::os::is_filled;
 use crate::os::options::Setting;
 use crate::partition;
 use crate::run;
 use crate::space;
-use crate::sub::{HUGE, Kind, SMALL, Shelf, SubRegion};
+use crate::sub::{HUGE, Kind, Shelf, SubRegion};
 
 /// Sub-regions of a level that may or may not fit: looked at before a new one is opened.
 const TRIES: usize = 4;
@@ -28,12 +28,6 @@ const DENSE_FROM: usize = 8;
 
 /// Partitions above a block's own in whose run arenas it is put before others are adopted or opened: units are twice as large in each.
 const BORROWED: usize = 2;
-
-/// Run arenas from this partition on may get huge pages.
-const HUGE_RUNS: u8 = 4;
-/// Blocks above this tell whether the program fills large blocks: those of these arenas' own, not such as are put there for
-/// want of room. They are larger than two huge pages.
-const HUGE_BLOCK: usize = 4 << 20;
 
 /// What chunks are wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -271,36 +265,12 @@ impl Heap {
         let bytes = align_up(size, 1 << p.unit_shift());
         self.count(Tier::Run, 1, bytes as i64);
         let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
-        if bytes > HUGE_BLOCK
-            && p.0 >= HUGE_RUNS
-            && (taken.zeroed || SubRegion::of(id).dense.get() != SMALL)
-        {
-            self.judge_filled(id, addr, bytes);
-        }
+        self.judge_filled(id, addr, bytes, taken.zeroed);
         Some(Block {
             addr,
             bytes,
             zeroed: taken.zeroed,
         })
-    }
-
-    /// Before the use of a large block that may have pages to come: if the program filled the last such block, it will fill this one too, and its
-    /// sub-region gets huge pages. Who touches large blocks here and there keeps, or gets again, small ones.
-    fn judge_filled(&self, id: SubRegionId, addr: usize, bytes: usize) {
-        let (last, last_bytes) = (self.last_large.get(), self.last_large_bytes.get());
-        if last == addr || !Setting::HugePages.is_on() {
-            return;
-        }
-        self.last_large.set(addr);
-        self.last_large_bytes.set(bytes);
-        let sub = SubRegion::of(id);
-        let filled = last != 0 && is_filled(last, last_bytes);
-        if !filled {
-            small_pages(id, sub);
-        } else if sub.dense.get() != HUGE {
-            partition::prefer_huge_pages(id, 1, true);
-        }
-        sub.dense.set(if filled { HUGE } else { SMALL });
     }
 
     /// Frees a chunk block of an own arena.
@@ -408,15 +378,6 @@ fn adopt_any(p: PartitionId, kind: Kind, n: u32) -> Option<SubRegionId> {
     let has_room = |id| n == 0 || bits::run_starts(SubRegion::of(id).free.get(), n) != 0;
     let is_runs = |id| SubRegion::of(id).kind() == Kind::Runs;
     partition::adopt_any(p, kind == Kind::Runs, is_runs, has_room)
-}
-
-/// Ends the use of huge pages for what of a sub-region is not there yet, or not any more: who has it next may touch it
-/// here and there, and the kernel would in time fill the gaps in huge pages of which a part went back.
-pub(super) fn small_pages(id: SubRegionId, sub: &SubRegion) {
-    if sub.asks_for_huge_pages() {
-        partition::prefer_huge_pages(id, 1, false);
-        sub.dense.set(SMALL);
-    }
 }
 
 /// Gives an empty, quiet sub-region that is on no shelf back to its partition.

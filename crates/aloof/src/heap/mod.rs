@@ -8,6 +8,7 @@
 mod collect;
 mod flush;
 mod fork;
+mod huge_pages;
 mod idle;
 mod life;
 mod magazine;

@@ -7,7 +7,7 @@
 //! Other heaps are entered by their gate, one sub-region at a time, and left alone while their threads are inside.
 //! Magazines and slots are their threads' alone.
 
-use super::medium::small_pages;
+use super::huge_pages::small_pages;
 use super::{Heap, registry};
 use crate::arena;
 use crate::num::bits;

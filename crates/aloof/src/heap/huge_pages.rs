@@ -1,0 +1,57 @@
+//! Huge pages for large blocks where the program fills such, and their end.
+
+use super::Heap;
+use crate::num::ids::*;
+use crate::os::is_filled;
+use crate::os::options::Setting;
+use crate::partition;
+use crate::sub::{HUGE, SMALL, SubRegion};
+use crate::sync::{AtomicBool, Ordering};
+
+/// Run arenas from this partition on may get huge pages.
+const HUGE_RUNS: u8 = 4;
+/// Blocks above this tell whether the program fills large blocks: those of these arenas' own, not such as are put there for
+/// want of room. They are larger than two huge pages.
+const HUGE_BLOCK: usize = 4 << 20;
+/// Whether the large block judged last in any heap was filled: heaps that have not seen one yet go by it.
+static FILLS: AtomicBool = AtomicBool::new(false);
+
+impl Heap {
+    /// Before the use of a large block: if the program filled the last such block, it will fill this one too, and its
+    /// sub-region gets huge pages for those that are to come. Who touches large blocks here and there keeps, or gets again,
+    /// small ones.
+    pub(super) fn judge_filled(&self, id: SubRegionId, addr: usize, bytes: usize, untouched: bool) {
+        let sub = SubRegion::of(id);
+        let large = bytes > HUGE_BLOCK && id.partition().0 >= HUGE_RUNS;
+        // Else its pages are there, and small.
+        let to_come = untouched || sub.dense.get() != SMALL;
+        let (last, last_bytes) = (self.last_large.get(), self.last_large_bytes.get());
+        if !large || !to_come || last == addr || !Setting::HugePages.is_on() {
+            return;
+        }
+        self.last_large.set(addr);
+        self.last_large_bytes.set(bytes);
+        // Relaxed: a guess.
+        let filled = if last == 0 {
+            FILLS.load(Ordering::Relaxed)
+        } else {
+            is_filled(last, last_bytes)
+        };
+        FILLS.store(filled, Ordering::Relaxed);
+        if !filled {
+            small_pages(id, sub);
+        } else if sub.dense.get() != HUGE {
+            partition::prefer_huge_pages(id, 1, true);
+        }
+        sub.dense.set(if filled { HUGE } else { SMALL });
+    }
+}
+
+/// Ends the use of huge pages for what of a sub-region is not there yet, or not any more: who has it next may touch it
+/// here and there, and the kernel would in time fill the gaps in huge pages of which a part went back.
+pub(super) fn small_pages(id: SubRegionId, sub: &SubRegion) {
+    if sub.asks_for_huge_pages() {
+        partition::prefer_huge_pages(id, 1, false);
+        sub.dense.set(SMALL);
+    }
+}
