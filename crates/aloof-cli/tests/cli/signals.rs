@@ -33,6 +33,16 @@ fn shell(script: &str) -> (Child, BufReader<std::process::ChildStdout>) {
 }
 
 fn started(command: &mut Command) -> (Child, BufReader<std::process::ChildStdout>) {
+    // A shell cannot trap what it finds ignored, as `nohup` and background jobs of scripts leave some.
+    // SAFETY: only `signal` is called, which may be between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT] {
+                libc::signal(signal, libc::SIG_DFL);
+            }
+            Ok(())
+        });
+    }
     // In the group of these tests the kernel might ignore a stop, if nobody above it could continue it.
     let mut child = command.process_group(0).spawn().unwrap();
     let _watch = Watch::over(&child);
