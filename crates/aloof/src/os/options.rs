@@ -51,6 +51,7 @@ impl Setting {
             Setting::Retain => RETAIN.store(value as usize, Ordering::Relaxed),
             Setting::Limit if value == 0 => return Setting::Limit.set(u64::MAX),
             Setting::Limit => {
+                limit::ask_group_never();
                 LIMIT.store(value as usize, Ordering::Relaxed);
                 limit::watch();
             }
@@ -66,7 +67,10 @@ impl Setting {
             Setting::Background => BACKGROUND.load(Ordering::Relaxed).into(),
             Setting::DecayMs => DECAY_MS.load(Ordering::Relaxed),
             Setting::Retain => RETAIN.load(Ordering::Relaxed) as u64,
-            Setting::Limit => LIMIT.load(Ordering::Relaxed) as u64,
+            Setting::Limit => {
+                limit::ask_group();
+                LIMIT.load(Ordering::Relaxed) as u64
+            }
         }
     }
 
@@ -226,11 +230,8 @@ impl Options {
         ] {
             setting.read();
         }
-        if !Setting::Limit.read()
-            && Setting::Limit.get() == u64::MAX
-            && let Some(bytes) = limit::of_control_group()
-        {
-            Setting::Limit.set(bytes as u64);
+        if !Setting::Limit.read() && Setting::Limit.get() == u64::MAX {
+            limit::ask_group_later();
         }
         let stats = variable(b"ALOOF_STATS").filter(|text| !text.is_empty());
         Options {
