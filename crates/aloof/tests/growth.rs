@@ -269,6 +269,10 @@ fn the_first_large_block_of_a_thread_is_like_those_of_others() {
         large_blocks(3, true);
         let huge = first_of_a_thread();
         assert_eq!(huge >= 4 * MIB, kernel_has_huge_pages(), "{huge}");
+        // Nor do threads that have one each all go by the first.
+        let sparse = std::thread::spawn(|| large_blocks(1, false).len());
+        assert_eq!(sparse.join().expect("the thread ends well"), 1);
+        assert_eq!(first_of_a_thread(), 0);
     });
 }
 
@@ -332,6 +336,29 @@ fn memory_of_a_block_that_grew_serves_others_with_small_pages() {
             }
         },
     );
+}
+
+/// Pages take the advice to use huge pages along.
+#[test]
+fn memory_that_huge_pages_moved_to_serves_others_with_small_pages() {
+    let name = "memory_that_huge_pages_moved_to_serves_others_with_small_pages";
+    child::isolated(name, || {
+        const SIZE: usize = 130_000_000;
+        // SAFETY: the blocks have the bytes written, and one is replaced by what it moved to.
+        unsafe {
+            let [first, second] = [(); 2].map(|()| {
+                let at = raw::malloc(SIZE);
+                at.write_bytes(1, SIZE);
+                at
+            });
+            let left = raw::realloc(second, 3 * MIB + 1);
+            assert_ne!(left, second);
+            assert_eq!(asking_for_huge_pages() > 1, kernel_has_huge_pages());
+            raw::free(left);
+            raw::free(first);
+        }
+        assert_eq!(asking_for_huge_pages(), 0);
+    });
 }
 
 #[test]

@@ -84,29 +84,3 @@ fn a_limit_set_later_refuses_what_is_not_reserved() {
         }
     });
 }
-
-/// Reads that the process has made so far.
-fn reads() -> usize {
-    let io = std::fs::read_to_string("/proc/self/io").expect("the kernel counts them");
-    let line = io.lines().find_map(|line| line.strip_prefix("syscr: "));
-    line.and_then(|n| n.parse().ok()).expect("a number")
-}
-
-/// The files of control groups are read when memory begins to grow, not when a process starts.
-#[test]
-fn small_processes_do_not_ask_their_control_group() {
-    child::isolated("small_processes_do_not_ask_their_control_group", || {
-        let (first, second) = (reads(), reads());
-        let by_looking = second - first;
-        let block = |size| Block::new(Request::of(size), 1).expect("there is memory");
-        let small = block(100);
-        assert_eq!(reads() - second, by_looking);
-        let before = reads();
-        let large = block(8 * MIB);
-        assert!(reads() - before > by_looking);
-        let before = reads();
-        block(8 * MIB).free();
-        assert_eq!(reads() - before, by_looking, "once is enough");
-        [small, large].into_iter().for_each(Block::free);
-    });
-}

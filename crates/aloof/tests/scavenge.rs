@@ -252,6 +252,41 @@ fn a_block_that_grows_by_little_at_the_limit_gets_no_room_but_grows() {
     );
 }
 
+/// Wherever it grows: where it is, or by moving.
+#[test]
+fn a_block_that_grows_is_refused_at_the_limit() {
+    let name = "a_block_that_grows_is_refused_at_the_limit";
+    const LIMIT: usize = 96 * MIB;
+    if child::role().is_none() {
+        let limit = [("ALOOF_LIMIT", "96M")];
+        return child::run_with(name, "limited", &limit).assert_success(name);
+    }
+    for step in [20 * KIB, 100_000, MIB] {
+        let mut size = 100_000;
+        // SAFETY: the block has the bytes written, and is replaced by what it moved to.
+        unsafe {
+            let mut at = raw::malloc(size);
+            loop {
+                at.add(size - step.min(size)).write_bytes(1, step.min(size));
+                let grown = raw::realloc(at, size + step);
+                if grown.is_null() || size > 4 * LIMIT {
+                    break;
+                }
+                at = grown;
+                size += step;
+            }
+            let resident = memory::anonymous();
+            println!("{size} bytes by {step}, {resident} resident");
+            assert!((LIMIT / 10 * 6..LIMIT).contains(&size), "{size} by {step}");
+            assert!(resident < LIMIT + 4 * MIB, "{resident} by {step}");
+            raw::free(at);
+        }
+        Block::new(Request::of(50 * MIB), 1)
+            .expect("what was freed can be had")
+            .free();
+    }
+}
+
 #[test]
 fn at_the_limit_requests_are_refused_and_after_frees_served_again() {
     let name = "at_the_limit_requests_are_refused_and_after_frees_served_again";

@@ -1,11 +1,12 @@
 //! realloc: in place where the block has room or its neighbours give it, else by copying.
 
-use super::route;
+use super::route::{self, Route};
 use crate::direct;
 use crate::heap::{Heap, Place, locate};
 use crate::num::class::SizeClass;
 use crate::num::ids::{ChunkId, SubRegionId};
 use crate::num::size::*;
+use crate::os::limit;
 use crate::os::message::fault;
 use crate::os::options::Setting;
 use crate::os::{Os, System, is_filled};
@@ -70,6 +71,9 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
     if have <= SMALL_MAX || size <= SMALL_MAX {
         return fits(have, size);
     }
+    if size > have && limit::is_watched() && !route::has_room_for(growth(addr, have, size)) {
+        return false;
+    }
     let resize = |heap: &'static Heap| {
         let me = heap.id();
         match locate(addr) {
@@ -93,8 +97,18 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
     resized.is_some()
 }
 
+/// Bytes that the block at `addr` gets if it grows to `size` where it is.
+fn growth(addr: usize, have: usize, size: usize) -> usize {
+    let step = match locate(addr) {
+        Ok(Place::Run(id, _)) => 1 << id.partition().unit_shift(),
+        Ok(Place::Chunk(id, ..)) => 1 << id.partition().chunk_shift(),
+        _ => 1,
+    };
+    align_up(size, step) - have
+}
+
 /// Moves the content of a large block to a new one, and frees it; null if that is refused. Pages move rather than bytes
-/// where the new block has none yet, so that nothing is there twice and nothing is faulted in anew.
+/// where the new block has none yet, or is whole sub-regions, so that nothing is there twice and nothing is faulted in anew.
 ///
 /// # Safety
 /// `addr` is a live block of `have` bytes, not used by others meanwhile.
@@ -113,7 +127,8 @@ pub unsafe fn relocate(addr: usize, have: usize, size: usize, align: usize) -> *
     let aligned = (addr | new.addr).is_multiple_of(page);
     // SAFETY: both blocks are ours, live, and hold `len` bytes.
     let moved = unsafe {
-        let moved = if len >= least_moved(new.zeroed) && aligned {
+        let moved = if aligned && are_moved(len, new, size, align) {
+            keep_advice(addr, new.addr);
             move_pages(addr, new.addr, pages)
         } else {
             copy(addr, new.addr, pages);
@@ -156,7 +171,7 @@ unsafe fn copy(from: usize, to: usize, len: usize) {
 /// As for [`copy`], and both are aligned to pages.
 unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
     let page = System::page_size();
-    // Up to `border` it was more than one mapping; from `done` to there it may be one now.
+    // A part up to `border` was refused; from `done` to there it may be one mapping now.
     let (mut done, mut border, mut try_to) = (0, len, len);
     if let Some(heap) = current() {
         let likely = heap.moved_to.get().wrapping_sub(from);
@@ -214,12 +229,26 @@ const MOVE_MIN: usize = 1 << 20;
 /// The same for a new block that may have pages already: what is copied then stays there twice.
 const MOVE_ONTO_MIN: usize = 4 << 20;
 
-/// Bytes from which on pages move rather than bytes.
-fn least_moved(onto_nothing: bool) -> usize {
-    if onto_nothing {
-        MOVE_MIN
-    } else {
-        MOVE_ONTO_MIN
+/// Whether `len` bytes for a block of `size` move by pages. Onto used memory they do where the block is whole sub-regions:
+/// in arenas each move would leave borders of mappings among blocks that stay, of which there would be ever more.
+fn are_moved(len: usize, new: direct::Block, size: usize, align: usize) -> bool {
+    if new.zeroed {
+        return len >= MOVE_MIN;
+    }
+    len >= MOVE_ONTO_MIN && matches!(route::route(size, align), Route::Direct(..))
+}
+
+/// Before pages move: the advice to use huge pages goes with them, and has to end with the sub-region they come to.
+fn keep_advice(from: usize, to: usize) {
+    let sub = |addr: usize| SubRegion::at(addr.wrapping_sub(space::base()));
+    if let (Some((_, from)), Some((id, to))) = (sub(from), sub(to)) {
+        // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
+        with_current(|_| {
+            // In partition 0 it would be taken for a dense arena; what moves there is small.
+            if from.asks_for_huge_pages() && to.dense.get() != HUGE && id.partition().0 != 0 {
+                to.dense.set(PART_HUGE);
+            }
+        });
     }
 }
 

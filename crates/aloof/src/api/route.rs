@@ -197,12 +197,14 @@ fn take_cached(size: usize, align: usize) -> Option<Block> {
     })
 }
 
-/// Whether a large request is within the limit of memory, perhaps after all that is free went back. Pools ask when
-/// they are made.
+/// Whether a large request is within the limit of memory. Pools ask when they are made.
 fn is_within_limit(size: usize) -> bool {
-    size <= SMALL_MAX
-        || limit::admit(size) == Verdict::Granted
-        || (purge(), limit::admit(size)).1 == Verdict::Granted
+    size <= SMALL_MAX || has_room_for(size)
+}
+
+/// Whether so many bytes more are within the limit, perhaps after all that is free went back.
+pub(super) fn has_room_for(bytes: usize) -> bool {
+    limit::admit(bytes) == Verdict::Granted || (purge(), limit::admit(bytes)).1 == Verdict::Granted
 }
 
 /// A request that was refused, once more after free memory of other sizes went back to the OS; sets errno if it

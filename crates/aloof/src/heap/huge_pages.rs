@@ -25,25 +25,31 @@ impl Heap {
         let large = bytes > HUGE_BLOCK && id.partition().0 >= HUGE_RUNS;
         // Else its pages are there, and small.
         let to_come = untouched || sub.dense.get() != SMALL;
-        let (last, last_bytes) = (self.last_large.get(), self.last_large_bytes.get());
-        if !large || !to_come || last == addr || !Setting::HugePages.is_on() {
+        if !large || !to_come || self.last_large.get() == addr || !Setting::HugePages.is_on() {
             return;
         }
+        let filled = self.filled_last();
         self.last_large.set(addr);
         self.last_large_bytes.set(bytes);
-        // Relaxed: a guess.
-        let filled = if last == 0 {
-            FILLS.load(Ordering::Relaxed)
-        } else {
-            is_filled(last, last_bytes)
-        };
-        FILLS.store(filled, Ordering::Relaxed);
         if !filled {
             small_pages(id, sub);
         } else if sub.dense.get() != HUGE {
             partition::prefer_huge_pages(id, 1, true);
         }
         sub.dense.set(if filled { HUGE } else { SMALL });
+    }
+
+    /// Whether the last large block was filled, this heap's or, before it has one, another's; others will go by it. Asked
+    /// when a heap ends, too: the program may start a thread for each such block.
+    pub(super) fn filled_last(&self) -> bool {
+        // Relaxed: a guess.
+        let last = self.last_large.get();
+        if last == 0 {
+            return FILLS.load(Ordering::Relaxed);
+        }
+        let filled = is_filled(last, self.last_large_bytes.get());
+        FILLS.store(filled, Ordering::Relaxed);
+        filled
     }
 }
 

@@ -206,6 +206,7 @@ impl Heap {
     /// The same, but the record stays the caller's.
     pub(super) fn end(&self) {
         self.gate.enter();
+        self.filled_last();
         self.flush_all();
         self.post_outbox(false);
         // From here on nobody lists a node with us; what is listed is unlisted.

@@ -15,11 +15,6 @@ static WATCH: AtomicUsize = AtomicUsize::new(usize::MAX);
 /// Resident bytes from which on the kernel slows the control group down; nothing is refused there.
 static HIGH: AtomicUsize = AtomicUsize::new(usize::MAX);
 
-/// Bytes handed out from which on the control group is asked for its limits; `usize::MAX`: never, or not any more.
-static ASK_AT: AtomicUsize = AtomicUsize::new(usize::MAX);
-/// Asking takes as long as a hundred page faults, and most processes that are started stay small.
-const ASK_FROM: usize = 4 << 20;
-
 /// A program's function that hears when memory grows beyond a soft limit.
 pub type OnSoftLimit = extern "C" fn(resident: usize, data: usize);
 static SOFT: AtomicUsize = AtomicUsize::new(usize::MAX);
@@ -45,43 +40,10 @@ pub enum Verdict {
 
 /// Computes what to watch anew, after a setting changed.
 pub fn watch() {
-    let limit = (Setting::Limit.get() as usize).min(SOFT.load(Ordering::Relaxed));
+    let limit = Setting::Limit.get() as usize;
     // Nothing was counted without a limit: the next request reads anew.
     ESTIMATE.store(usize::MAX >> 1, Ordering::Relaxed);
-    WATCH.store(limit, Ordering::Relaxed);
-}
-
-/// At the start, without a limit that was asked for: the control group's holds, and is read when memory begins to grow.
-pub fn ask_group_later() {
-    ESTIMATE.store(0, Ordering::Relaxed);
-    ASK_AT.store(ASK_FROM, Ordering::Relaxed);
-    WATCH.fetch_min(ASK_FROM, Ordering::Relaxed);
-}
-
-/// The limit is known: the control group need not be asked.
-pub fn ask_group_never() {
-    ASK_AT.store(usize::MAX, Ordering::Relaxed);
-}
-
-/// Asks the control group now, if that is still to be done.
-#[inline]
-pub fn ask_group() {
-    if ASK_AT.load(Ordering::Relaxed) != usize::MAX {
-        ask_group_slow();
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn ask_group_slow() {
-    // Relaxed: one thread asks; others may pass a limit meanwhile that they could not know of before either.
-    if ASK_AT.swap(usize::MAX, Ordering::Relaxed) == usize::MAX {
-        return;
-    }
-    match of_control_group() {
-        Some(bytes) => _ = Setting::Limit.set(bytes as u64),
-        None => watch(),
-    }
+    WATCH.store(limit.min(SOFT.load(Ordering::Relaxed)), Ordering::Relaxed);
 }
 
 /// Sets or, with `usize::MAX` bytes, removes the soft limit.
@@ -95,10 +57,16 @@ pub fn set_soft(bytes: usize, function: OnSoftLimit, data: usize) {
     watch();
 }
 
+/// Whether there is any limit.
+#[inline(always)]
+pub fn is_watched() -> bool {
+    WATCH.load(Ordering::Relaxed) != usize::MAX
+}
+
 /// Whether `size` bytes more are within the limits. Almost always one load and one comparison.
 #[inline(always)]
 pub fn admit(size: usize) -> Verdict {
-    if WATCH.load(Ordering::Relaxed) == usize::MAX {
+    if !is_watched() {
         return Verdict::Granted;
     }
     admit_slow(size)
@@ -111,10 +79,6 @@ fn admit_slow(size: usize) -> Verdict {
         .fetch_add(size, Ordering::Relaxed)
         .saturating_add(size);
     if estimate <= WATCH.load(Ordering::Relaxed) {
-        return Verdict::Granted;
-    }
-    ask_group();
-    if WATCH.load(Ordering::Relaxed) == usize::MAX {
         return Verdict::Granted;
     }
     let resident = resident();
@@ -190,8 +154,13 @@ const GROUPS: &[u8] = b"/sys/fs/cgroup";
 
 /// Reads what the process's control group (version 2) and those above it say: `memory.high` is kept here, and
 /// `memory.max`, less a margin, returned.
-fn of_control_group() -> Option<usize> {
+pub fn of_control_group() -> Option<usize> {
     keep_errno(|| {
+        // Without version 2 there is nothing to ask for, and asking takes a third of a process's first allocation.
+        // SAFETY: the name is a C string.
+        if unsafe { libc::access(c"/sys/fs/cgroup/cgroup.controllers".as_ptr(), libc::F_OK) } != 0 {
+            return None;
+        }
         let mut text = [0; 512];
         let groups = read_file(c"/proc/self/cgroup", &mut text);
         let path = groups

@@ -51,7 +51,6 @@ impl Setting {
             Setting::Retain => RETAIN.store(value as usize, Ordering::Relaxed),
             Setting::Limit if value == 0 => return Setting::Limit.set(u64::MAX),
             Setting::Limit => {
-                limit::ask_group_never();
                 LIMIT.store(value as usize, Ordering::Relaxed);
                 limit::watch();
             }
@@ -67,10 +66,7 @@ impl Setting {
             Setting::Background => BACKGROUND.load(Ordering::Relaxed).into(),
             Setting::DecayMs => DECAY_MS.load(Ordering::Relaxed),
             Setting::Retain => RETAIN.load(Ordering::Relaxed) as u64,
-            Setting::Limit => {
-                limit::ask_group();
-                LIMIT.load(Ordering::Relaxed) as u64
-            }
+            Setting::Limit => LIMIT.load(Ordering::Relaxed) as u64,
         }
     }
 
@@ -230,8 +226,11 @@ impl Options {
         ] {
             setting.read();
         }
-        if !Setting::Limit.read() && Setting::Limit.get() == u64::MAX {
-            limit::ask_group_later();
+        if !Setting::Limit.read()
+            && Setting::Limit.get() == u64::MAX
+            && let Some(bytes) = limit::of_control_group()
+        {
+            Setting::Limit.set(bytes as u64);
         }
         let stats = variable(b"ALOOF_STATS").filter(|text| !text.is_empty());
         Options {
