@@ -156,12 +156,11 @@ const GROUPS: &[u8] = b"/sys/fs/cgroup";
 /// `memory.max`, less a margin, returned.
 pub fn of_control_group() -> Option<usize> {
     keep_errno(|| {
-        // Without version 2 there is nothing to ask for, and asking takes a third of a process's first allocation.
-        // SAFETY: the name is a C string.
-        if unsafe { libc::access(c"/sys/fs/cgroup/cgroup.controllers".as_ptr(), libc::F_OK) } != 0 {
+        let mut text = [0; 512];
+        // Without them there is nothing to ask for, and asking takes a third of a process's first allocation.
+        if !limits_memory(read_file(c"/sys/fs/cgroup/cgroup.controllers", &mut text)) {
             return None;
         }
-        let mut text = [0; 512];
         let groups = read_file(c"/proc/self/cgroup", &mut text);
         let path = groups
             .split(|&c| c == b'\n')
@@ -172,6 +171,13 @@ pub fn of_control_group() -> Option<usize> {
         let max = least_of_groups(GROUPS, path, b"/memory.max\0")?;
         Some(max - (max / MARGIN_SHARE).max(MARGIN_MIN).min(max))
     })
+}
+
+/// Whether a list of controllers, of version 2, has that of memory.
+fn limits_memory(controllers: &[u8]) -> bool {
+    controllers
+        .split(u8::is_ascii_whitespace)
+        .any(|name| name == b"memory")
 }
 
 /// The least number that a group and those above it have in a file of this name.
@@ -201,6 +207,16 @@ fn limit_in(groups: &[u8], path: &[u8], file: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn groups_limit_memory_by_a_controller_of_that_name() {
+        for list in ["memory\n", "cpuset cpu io memory hugetlb pids\n"] {
+            assert!(limits_memory(list.as_bytes()), "{list}");
+        }
+        for list in ["", "\n", "cpu io pids\n", "memory_pressure cpu\n"] {
+            assert!(!limits_memory(list.as_bytes()), "{list}");
+        }
+    }
 
     #[test]
     fn the_least_limit_on_the_way_up_counts() {
