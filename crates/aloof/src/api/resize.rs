@@ -1,4 +1,4 @@
-//! realloc: in place where the block has room or its neighbours give it, else by copying.
+//! realloc: in place where the block has room or its neighbours give it, else by moving its pages or copying.
 
 use super::route::{self, Route};
 use crate::direct;
@@ -13,7 +13,7 @@ use crate::os::{Os, System, is_filled};
 use crate::pool::Pool;
 use crate::run;
 use crate::space;
-use crate::sub::{HUGE, PART_HUGE, SubRegion};
+use crate::sub::SubRegion;
 use crate::thread::{current, with_current, with_heap};
 
 /// Bytes of the block at `addr`; ends the process if there is none.
@@ -213,9 +213,7 @@ fn grown(addr: usize, before: usize, bytes: usize) {
     {
         // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
         with_current(|_| {
-            if sub.dense.get() != HUGE {
-                sub.dense.set(PART_HUGE);
-            }
+            sub.note_part_huge();
             // SAFETY: the range is the block's and, behind its end, its sub-region's, which holds whole huge pages;
             // the advice changes no content.
             unsafe { System::prefer_huge_pages(from, to - from, true) };
@@ -245,15 +243,13 @@ fn keep_advice(from: usize, to: usize) {
         // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
         with_current(|_| {
             // In partition 0 it would be taken for a dense arena; what moves there is small.
-            if from.asks_for_huge_pages() && to.dense.get() != HUGE && id.partition().0 != 0 {
-                to.dense.set(PART_HUGE);
+            if from.asks_for_huge_pages() && id.partition().0 != 0 {
+                to.note_part_huge();
             }
         });
     }
 }
 
-/// Bytes of a huge page.
-const HUGE_PAGE: usize = 2 << 20;
 /// Blocks that grow to this get huge pages: the unused part of the last is an eighth at most.
 const HUGE_FROM: usize = 16 << 20;
 

@@ -2,6 +2,7 @@
 
 use super::Heap;
 use crate::num::ids::*;
+use crate::num::size::HUGE_PAGE;
 use crate::os::is_filled;
 use crate::os::options::Setting;
 use crate::partition;
@@ -11,8 +12,8 @@ use crate::sync::{AtomicBool, Ordering};
 /// Run arenas from this partition on may get huge pages.
 const HUGE_RUNS: u8 = 4;
 /// Blocks above this tell whether the program fills large blocks: those of these arenas' own, not such as are put there for
-/// want of room. They are larger than two huge pages.
-const HUGE_BLOCK: usize = 4 << 20;
+/// want of room.
+const HUGE_BLOCK: usize = 2 * HUGE_PAGE;
 /// Whether the large block judged last in any heap was filled: heaps that have not seen one yet go by it.
 static FILLS: AtomicBool = AtomicBool::new(false);
 

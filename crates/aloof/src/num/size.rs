@@ -23,6 +23,8 @@ pub const REGIONS: usize = 2 * REGIONS_0 - (REGIONS_0 >> (PARTITIONS - 1));
 /// Sub-regions of all partitions.
 pub const SUBREGIONS: usize = REGIONS * FANOUT;
 
+/// Bytes of a huge page of the system.
+pub const HUGE_PAGE: usize = 2 << 20;
 /// Bytes of a chunk of partition 0.
 pub const CHUNK: usize = 1 << CHUNK_SHIFT;
 /// Largest request served by pools.

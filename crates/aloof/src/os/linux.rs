@@ -4,7 +4,7 @@ use core::ptr;
 
 use super::message::fault;
 use super::{Os, Refused};
-use crate::num::size::{align_down, align_up};
+use crate::num::size::{HUGE_PAGE, align_down, align_up};
 use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_NORESERVE, MAP_PRIVATE};
 use libc::{PROT_NONE, PROT_READ, PROT_WRITE};
 
@@ -78,9 +78,6 @@ unsafe fn protect(addr: usize, len: usize, prot: i32) -> Result<(), Refused> {
         }
     })
 }
-
-/// Bytes of a huge page.
-const HUGE_PAGE: usize = 2 << 20;
 
 /// A place where nothing is mapped just now and that lies towards huge pages as `addr` does, so that they, and tables
 /// of pages, move whole; 0 if there is none.

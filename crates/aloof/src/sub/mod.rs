@@ -70,7 +70,7 @@ pub const STIRRED: u32 = 2;
 /// On huge pages.
 pub const HUGE: u32 = 1;
 /// In part on huge pages: a block grew in it.
-pub const PART_HUGE: u32 = 3;
+const PART_HUGE: u32 = 3;
 /// On small pages for good: a run arena whose user was found to need no others, or what was on huge pages until some of it
 /// went back. 0 means that nobody has asked yet.
 pub const SMALL: u32 = 2;
@@ -216,6 +216,13 @@ impl SubRegion {
     /// Whether huge pages are asked for in it.
     pub fn asks_for_huge_pages(&self) -> bool {
         matches!(self.dense.get(), HUGE | PART_HUGE)
+    }
+
+    /// Notes that huge pages are asked for in a part of it.
+    pub fn note_part_huge(&self) {
+        if self.dense.get() != HUGE {
+            self.dense.set(PART_HUGE);
+        }
     }
 
     /// The node by which freers and owner speak of it.
