@@ -95,7 +95,7 @@ const fn class_info(class: usize) -> ClassInfo {
         words: words as u8,
         chunks: chunks as u8,
         magazine: keep as u8,
-        units: (1 + words.div_ceil(8)) as u8,
+        units: (POOL_HEAD + words * 8).div_ceil(64) as u8,
     }
 }
 
@@ -110,8 +110,10 @@ pub static INFO: [ClassInfo; CLASSES] = {
     table
 };
 
+/// Bytes of a pool's descriptor, either half, before its words: with three of them it is one unit.
+pub const POOL_HEAD: usize = 40;
 /// Largest descriptor of a pool, in units of 64 bytes.
-pub const MAX_UNITS: usize = 1 + POOL_WORDS / 8;
+pub const MAX_UNITS: usize = (POOL_HEAD + POOL_WORDS * 8).div_ceil(64);
 
 /// Entries of a table that maps `(size + 7) / 8` to a class.
 const BY_SIZE: usize = SMALL_MAX / 8 + 1;

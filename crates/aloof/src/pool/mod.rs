@@ -10,7 +10,7 @@ mod slab;
 use core::slice;
 
 use crate::num::bits;
-use crate::num::class::{ClassInfo, MAX_UNITS, SizeClass};
+use crate::num::class::{ClassInfo, MAX_UNITS, POOL_HEAD, SizeClass};
 use crate::num::ids::*;
 use crate::remote::{Node, RemoteHead};
 use crate::space;
@@ -36,7 +36,7 @@ pub enum Stock {
 /// Lists that pools are on.
 pub const STOCKS: usize = 3;
 
-/// The owner's half of the descriptor; the words follow it.
+/// The owner's half of the descriptor.
 #[repr(C, align(64))]
 pub struct Pool {
     /// Words, below `fresh`, with free blocks.
@@ -61,10 +61,15 @@ pub struct Pool {
     zeroed: Owned8,
     /// 1 while a flush remembers the pool.
     visited: Owned8,
+    /// The first of its words; the others follow.
+    words: [Owned64; 3],
 }
 
-const _: () = assert!(size_of::<Pool>() == space::UNIT_BYTES);
-const _: () = assert!(size_of::<RemoteHead>() == space::UNIT_BYTES);
+const _: () = {
+    assert!(size_of::<Pool>() == space::UNIT_BYTES);
+    assert!(core::mem::offset_of!(Pool, words) == POOL_HEAD);
+    assert!(size_of::<RemoteHead>() <= POOL_HEAD);
+};
 
 /// Looks of the scavenger that a pool is spared after it was used last.
 pub const STIRRED: u8 = 2;
@@ -155,10 +160,10 @@ impl Pool {
 
     /// The words of the freers' half.
     pub fn remote_words(id: PoolId, class: SizeClass) -> &'static [AtomicU64] {
-        // SAFETY: the words follow the head, as many as the class has.
+        // SAFETY: the words stand where the owner's half has its own, as many as the class has.
         unsafe {
             slice::from_raw_parts(
-                space::pool_remote::<RemoteHead>(id).add(1).cast(),
+                space::pool_remote::<u8>(id).add(POOL_HEAD).cast(),
                 class.info().words.into(),
             )
         }
@@ -172,10 +177,11 @@ impl Pool {
     #[inline(always)]
     fn word(&self, w: u32) -> &Owned64 {
         debug_assert!(w < u32::from(self.info().words));
-        // SAFETY: the words follow the descriptor, as many as the class has.
+        // SAFETY: the words follow the first, as many as the class has.
         unsafe {
             &*core::ptr::from_ref(self)
-                .add(1)
+                .cast::<u8>()
+                .add(POOL_HEAD)
                 .cast::<Owned64>()
                 .add(w as usize)
         }

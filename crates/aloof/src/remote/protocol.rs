@@ -7,8 +7,8 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Node(pub u32);
 
-/// What freers write besides the words; on a line of its own, zero at first.
-#[repr(C, align(64))]
+/// What freers write besides the words; zero at first.
+#[repr(C)]
 pub struct RemoteHead {
     /// A [`State`].
     state: AtomicU64,

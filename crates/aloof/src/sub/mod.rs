@@ -52,8 +52,9 @@ pub struct SubRegion {
     prev: Owned32,
     /// Level on the shelf.
     level: Owned32,
-    /// The freers' half.
+    /// The freers' half, on lines of its own.
     pub remote: RemoteHead,
+    _rest_of_line: [AtomicU64; 6],
     /// A bit a block (arena: word 0, a bit a chunk): freed by other threads.
     pub remote_words: [AtomicU64; UNIT_WORDS],
     /// Blocks in use start here (arena: word 0; chunk blocks, not pools).
@@ -62,7 +63,11 @@ pub struct SubRegion {
     joined_units: [AtomicU64; UNIT_WORDS],
 }
 
-const _: () = assert!(size_of::<SubRegion>() == space::SUBREGION_BYTES);
+const _: () = {
+    assert!(size_of::<SubRegion>() == space::SUBREGION_BYTES);
+    assert!(core::mem::offset_of!(SubRegion, remote).is_multiple_of(64));
+    assert!(core::mem::offset_of!(SubRegion, starts).is_multiple_of(64));
+};
 
 /// Looks of the scavenger that something is spared after it was used last.
 pub const STIRRED: u32 = 2;
