@@ -16,6 +16,7 @@ impl Text {
         }
     }
 
+    #[inline(never)]
     pub(crate) fn text(&mut self, text: &str) -> &mut Self {
         for &byte in text.as_bytes() {
             if let Some(place) = self.bytes.get_mut(self.length) {
@@ -26,6 +27,7 @@ impl Text {
         self
     }
 
+    #[inline(never)]
     pub(crate) fn number(&mut self, number: u64) -> &mut Self {
         let mut digits = [0u8; 20];
         let mut rest = number;

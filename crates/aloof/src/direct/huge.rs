@@ -97,10 +97,10 @@ pub fn give(addr: usize) -> Option<usize> {
 
 /// Holds the lock over a fork.
 pub fn before_fork() {
-    LOCK.lock_for_fork();
+    LOCK.hold();
 }
 
 /// Frees the lock in the parent and in the child.
 pub fn after_fork() {
-    LOCK.unlock_after_fork();
+    LOCK.unlock();
 }

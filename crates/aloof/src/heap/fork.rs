@@ -25,6 +25,7 @@ pub fn orphan_all_but(me: Option<HeapId>) {
         heap.gate.reset();
         heap.spill_caches();
         heap.spill_medium();
+        heap.forget_all();
         heap.shared().inbox.close();
     }
     if let Some(me) = me {

@@ -162,8 +162,9 @@ impl Heap {
         }
     }
 
-    /// Makes a record an empty heap.
+    /// Makes a blank record an empty heap.
     pub(super) fn open(&self, id: HeapId) {
+        debug_assert!(self.is_blank());
         // A visitor of the last thread's may be late.
         self.gate.enter();
         // SAFETY: the record has no thread yet.
@@ -174,27 +175,45 @@ impl Heap {
         }
         self.front.id.set(id.0);
         self.forget_magazines();
-        self.forget_medium();
         self.last_large.set(0);
         self.moved_to.set(0);
         for c in 0..CLASSES {
             self.front.slots[c].bits.set(0);
         }
-        self.forget_owned();
-        self.outbox.iter().for_each(|parcel| parcel.mask.set(0));
-        self.outbox_blocks.set(0);
-        self.outbox_bytes.set(0);
         self.exit_rounds.set(0);
         self.shared().inbox.open();
         self.gate.leave();
     }
 
+    /// Forgets pools and sub-regions.
     fn forget_owned(&self) {
         self.bins.iter().for_each(super::Bin::clear);
         self.arenas
             .iter()
             .chain(&self.runs)
             .for_each(crate::sub::Shelf::clear);
+    }
+
+    /// In the child of a fork: forgets all that a thread that is no more had.
+    pub(super) fn forget_all(&self) {
+        self.forget_owned();
+        self.forget_medium();
+        self.outbox.iter().for_each(|parcel| parcel.mask.set(0));
+        self.outbox_blocks.set(0);
+        self.outbox_bytes.set(0);
+    }
+
+    /// Whether nothing is left of a former user's: no pool, sub-region, medium block or parcel.
+    fn is_blank(&self) -> bool {
+        self.bins.iter().all(super::Bin::is_clear)
+            && self
+                .arenas
+                .iter()
+                .chain(&self.runs)
+                .all(|s| s.any().is_none())
+            && self.medium_cache.is_empty()
+            && self.outbox.iter().all(|parcel| parcel.mask.get() == 0)
+            && (self.outbox_blocks.get(), self.outbox_bytes.get()) == (0, 0)
     }
 
     /// Ends the heap: flushes the caches, releases what is empty, orphans the rest, recycles the record.

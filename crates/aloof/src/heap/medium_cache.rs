@@ -186,10 +186,9 @@ impl Heap {
                 _ => {}
             }
         }
-        self.forget_medium();
     }
 
-    /// Starts with nothing in the cache.
+    /// Leaves nothing in the cache.
     pub(super) fn forget_medium(&self) {
         let cache = &self.medium_cache;
         for bytes in &cache.bytes {

@@ -33,7 +33,9 @@ pub(crate) use fork::orphan_all_but;
 pub(crate) use life::{Place, locate};
 pub(crate) use magazine::EMPTY_MAGAZINE;
 pub(crate) use medium_cache::CACHED_MAX;
-pub(crate) use registry::{SPARE_IN_USE, acquire, counts, keep_spare, with_spare};
+pub(crate) use registry::{
+    SPARE_IN_USE, acquire, borrow_spare, counts, give_spare_back, keep_spare,
+};
 
 /// What the hot paths read: the head of every heap, and all there is of a heap that does not exist.
 #[repr(C)]
@@ -143,12 +145,6 @@ const PARCELS: usize = 64;
 pub struct Heap {
     /// See [`Front`].
     pub front: Front,
-    bins: [Bin; CLASSES],
-    /// By partition, and last the dense ones of partition 0.
-    arenas: [Shelf; PARTITIONS + 1],
-    runs: [Shelf; PARTITIONS],
-    medium_cache: medium_cache::MediumCache,
-    outbox: [Parcel; PARCELS],
     outbox_blocks: Owned32,
     outbox_bytes: Owned32,
     /// Posts to orphans so far, wrapping.
@@ -162,8 +158,6 @@ pub struct Heap {
     last_large_bytes: OwnedSize,
     /// Where the pages end that the thread moved last: likely the border of a mapping.
     pub moved_to: OwnedSize,
-    /// What the caches of a class looked like last time; see [`idle`].
-    seen: [Owned64; CLASSES],
     seen_medium: Owned64,
     /// Rounds of thread-exit destructors seen.
     pub exit_rounds: Owned32,
@@ -171,6 +165,15 @@ pub struct Heap {
     /// Passed by the thread in all that is not a hot path, and by the scavenger while the thread is elsewhere.
     pub gate: Gate,
     shared: Shared,
+    medium_cache: medium_cache::MediumCache,
+    // Blank while the record is unused ([`Heap::is_blank`]): a heap that does little touches little of it.
+    /// By partition, and last the dense ones of partition 0.
+    arenas: [Shelf; PARTITIONS + 1],
+    runs: [Shelf; PARTITIONS],
+    bins: [Bin; CLASSES],
+    outbox: [Parcel; PARCELS],
+    /// What the caches of a class looked like last time; see [`idle`].
+    seen: [Owned64; CLASSES],
 }
 
 /// What others write.

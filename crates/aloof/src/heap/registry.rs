@@ -49,22 +49,30 @@ pub fn keep_spare() -> bool {
     true
 }
 
-/// Runs `f` on the spare record, opened for the time.
-pub fn with_spare<R>(f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
-    let _guard = SPARE_IN_USE.lock();
+/// The spare record, open, for the calling thread alone until [`give_spare_back`].
+pub fn borrow_spare() -> Option<&'static Heap> {
+    SPARE_IN_USE.hold();
     let id = HeapId(SPARE.load(Ordering::Acquire));
     if id == HeapId::NONE {
+        SPARE_IN_USE.unlock();
         return None;
     }
     let heap = Heap::of(id);
     heap.open(id);
     heap.shared().live.store(1, Ordering::Release);
-    heap.gate.enter();
-    let result = f(heap);
-    heap.gate.leave();
+    Some(heap)
+}
+
+/// Ends the use of the spare record; false if `heap` is another.
+pub fn give_spare_back(heap: &Heap) -> bool {
+    // Relaxed: set before there is any heap.
+    if heap.id().0 != SPARE.load(Ordering::Relaxed) {
+        return false;
+    }
     heap.end();
     heap.shared().live.store(0, Ordering::Release);
-    Some(result)
+    SPARE_IN_USE.unlock();
+    true
 }
 
 fn unused() -> Option<HeapId> {

@@ -296,6 +296,14 @@ impl Bin {
         self.spread.get() != 0
     }
 
+    /// Whether it has no pools, and no memory of any.
+    pub(super) fn is_clear(&self) -> bool {
+        [&self.pools, &self.sparse, &self.spread]
+            .iter()
+            .all(|count| count.get() == 0)
+            && self.first().is_none()
+    }
+
     /// Forgets all pools.
     pub(super) fn clear(&self) {
         self.lists.iter().for_each(Pools::clear);

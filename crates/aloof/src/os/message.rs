@@ -21,6 +21,7 @@ impl Line {
     }
 
     /// Appends bytes as they are.
+    #[inline(never)]
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Line {
         for &b in bytes {
             if self.len < self.bytes.len() {
@@ -41,6 +42,7 @@ impl Line {
         self.text("0x").digits(addr as u64, 16)
     }
 
+    #[inline(never)]
     fn digits(&mut self, mut n: u64, base: u64) -> &mut Line {
         let mut digits = [0u8; 20];
         let mut at = digits.len();

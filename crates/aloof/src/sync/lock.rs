@@ -51,13 +51,13 @@ impl Lock {
             .then(|| Guard { lock: self })
     }
 
-    /// Takes the lock for the time of a fork; pairs with [`Lock::unlock_after_fork`].
-    pub fn lock_for_fork(&self) {
+    /// Waits for the lock and keeps it beyond this scope, over a fork for one, until [`Lock::unlock`].
+    pub fn hold(&self) {
         core::mem::forget(self.lock());
     }
 
-    /// Frees the lock in the parent and in the child; the caller took it before the fork.
-    pub fn unlock_after_fork(&self) {
+    /// Frees the lock; after a fork in the parent and in the child. The caller took it by [`Lock::hold`].
+    pub fn unlock(&self) {
         self.held.store(false, Ordering::Release);
     }
 }

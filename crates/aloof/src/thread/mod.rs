@@ -27,10 +27,15 @@ const EXIT_ROUNDS: u32 = 2;
 /// `f` gets one for the moment. None if there is no memory for a heap.
 #[inline]
 pub fn with_heap<R>(f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
-    match current() {
-        Some(heap) => Some(inside(heap, f)),
-        None => with_heap_slow(front().id.get(), f),
+    let (heap, lent) = match current() {
+        Some(heap) => (heap, false),
+        None => begin_or_borrow()?,
+    };
+    let result = inside(heap, f);
+    if lent {
+        give_back(heap);
     }
+    Some(result)
 }
 
 /// After a slow path that allocates, outside all locks and gates: what may allocate in its turn. Not after a free: the C
@@ -58,25 +63,34 @@ pub fn with_current<R>(f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
     current().map(|heap| inside(heap, f))
 }
 
+/// A heap for a thread that has none, and whether it is lent for the moment only: where the thread has ended its own, or
+/// there is no memory for one.
 #[cold]
 #[inline(never)]
-fn with_heap_slow<R>(id: u32, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
+fn begin_or_borrow() -> Option<(&'static Heap, bool)> {
     if !process::begin() {
         return None;
     }
     let Some(heap) = heap::acquire() else {
-        return heap::with_spare(f);
+        return heap::borrow_spare().map(|heap| (heap, true));
     };
-    if id == DEAD {
-        let result = inside(heap, f);
-        heap.retire();
-        return Some(result);
+    if front().id.get() == DEAD {
+        return Some((heap, true));
     }
     // First the word, then everything that may allocate.
     word::set(&heap.front);
     process::begin_late();
     arm_exit(heap);
-    Some(inside(heap, f))
+    Some((heap, false))
+}
+
+/// Ends the use of a heap that was lent.
+#[cold]
+#[inline(never)]
+fn give_back(heap: &'static Heap) {
+    if !heap::give_spare_back(heap) {
+        heap.retire();
+    }
 }
 
 /// The calling thread's heap, if it has one.

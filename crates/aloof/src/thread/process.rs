@@ -96,9 +96,9 @@ pub fn begin_late() {
 /// Locks over a fork, in this order: visits may take any of the others, and `begin` takes the space's lock while it holds
 /// its own.
 unsafe extern "C" fn before_fork() {
-    heap::SPARE_IN_USE.lock_for_fork();
+    heap::SPARE_IN_USE.hold();
     scavenger::before_fork();
-    LOCK.lock_for_fork();
+    LOCK.hold();
     space::before_fork();
     huge::before_fork();
 }
@@ -106,17 +106,17 @@ unsafe extern "C" fn before_fork() {
 unsafe extern "C" fn after_fork_parent() {
     huge::after_fork();
     space::after_fork();
-    LOCK.unlock_after_fork();
+    LOCK.unlock();
     scavenger::after_fork_parent();
-    heap::SPARE_IN_USE.unlock_after_fork();
+    heap::SPARE_IN_USE.unlock();
 }
 
 unsafe extern "C" fn after_fork_child() {
     huge::after_fork();
     space::after_fork();
-    LOCK.unlock_after_fork();
+    LOCK.unlock();
     scavenger::after_fork_child();
-    heap::SPARE_IN_USE.unlock_after_fork();
+    heap::SPARE_IN_USE.unlock();
     if let Some(dir) = options().and_then(|o| o.live_dir) {
         live::forget();
         live::start(dir);

@@ -183,20 +183,20 @@ fn program_is_gone() -> bool {
 
 /// Before a fork: it visits nobody and gives nothing back. The first of the locks.
 pub fn before_fork() {
-    VISITS.lock_for_fork();
-    partition::PURGES.lock_for_fork();
+    VISITS.hold();
+    partition::PURGES.hold();
 }
 
 /// After a fork, in the parent.
 pub fn after_fork_parent() {
-    partition::PURGES.unlock_after_fork();
-    VISITS.unlock_after_fork();
+    partition::PURGES.unlock();
+    VISITS.unlock();
 }
 
 /// After a fork, in the child, where it does not run.
 pub fn after_fork_child() {
-    partition::PURGES.unlock_after_fork();
-    VISITS.unlock_after_fork();
+    partition::PURGES.unlock();
+    VISITS.unlock();
     if STATE.load(Ordering::Relaxed) == RUNS {
         STATE.store(NONE, Ordering::Relaxed);
         decay::leave_to_scavenger(false);
