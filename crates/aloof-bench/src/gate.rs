@@ -45,6 +45,12 @@ const LOADS: &[Load] = &[
         100_000,
     ),
     (
+        "malloc and free, 65536 bytes",
+        &[],
+        "path op=0 size=65536",
+        100_000,
+    ),
+    (
         "calloc and free, 64 bytes",
         &["calloc", "free"],
         "path op=1 size=64",

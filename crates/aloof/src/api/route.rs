@@ -265,25 +265,23 @@ fn refill_slow(class: SizeClass) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub fn large_slow(size: usize) -> *mut u8 {
-    pointer(allocate(size, MIN_ALIGN))
+    match with_current(|heap| heap.take_newest(size)).flatten() {
+        Some(addr) => {
+            after_allocation();
+            core::ptr::with_exposed_provenance_mut(addr)
+        }
+        None => pointer(allocate(size, MIN_ALIGN)),
+    }
 }
 
 /// free of what the hot path does not know: first a small block of another heap.
 #[cold]
 #[inline(never)]
 pub fn free_slow(addr: usize) {
-    if !current().is_some_and(|heap| heap.try_send(addr)) {
-        free_any(addr);
+    if addr != 0 && !current().is_some_and(|heap| heap.try_send(addr)) {
+        // A thread that gets no heap for want of memory frees by the spare one.
+        with_heap(|heap| heap.free(addr));
     }
-}
-
-#[inline(never)]
-fn free_any(addr: usize) {
-    if addr == 0 {
-        return;
-    }
-    // A thread that gets no heap for want of memory frees by the spare one.
-    with_heap(|heap| heap.free(addr));
 }
 
 /// free of an own small block when its magazine is full, or when it lies on top already.

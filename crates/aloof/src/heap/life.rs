@@ -38,6 +38,12 @@ pub enum Place {
 
 /// Finds the block that starts at `addr`; where it is a pool's, the caller checks that a block starts there.
 pub fn locate(addr: usize) -> Result<Place, &'static str> {
+    locate_inline(addr)
+}
+
+/// The same in the way of the frees.
+#[inline(always)]
+fn locate_inline(addr: usize) -> Result<Place, &'static str> {
     const FOREIGN: &str = "not a block of this allocator";
     const INTERIOR: &str = "not the start of a block";
     const DEAD: &str = "no live block here: freed already, or not the start of one";
@@ -129,7 +135,7 @@ impl Heap {
     #[inline(always)]
     fn free_place(&self, addr: usize, emptied: bool) {
         let me = self.id();
-        match locate(addr) {
+        match locate_inline(addr) {
             Err(why) => fault("free", addr, why),
             Ok(Place::Pool(_, tag)) if tag >> 8 == me.0 => {
                 self.push_slow(SizeClass(tag as u8), addr)

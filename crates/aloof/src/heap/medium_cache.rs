@@ -115,6 +115,22 @@ impl Heap {
         Some(cache.clear(at))
     }
 
+    /// The block cached last, if it has exactly `bytes` (> 0), aligned as `take_cached` would; its address.
+    #[inline(always)]
+    pub fn take_newest(&self, bytes: usize) -> Option<usize> {
+        self.read_mail();
+        let cache = &self.medium_cache;
+        let newest = cache.newest.get() as usize % ENTRIES;
+        let addr = cache.addr[newest].get();
+        // A power of two is a block of chunks, aligned to its size.
+        if cache.bytes(newest) != bytes || bytes.is_power_of_two() && addr & (bytes - 1) != 0 {
+            return None;
+        }
+        cache.newest.set((newest.wrapping_sub(1) % ENTRIES) as u32);
+        cache.stirred.set(STIRRED);
+        Some(cache.clear(newest))
+    }
+
     /// Frees an own block of `bytes`: keeps it, if it is not too large.
     #[inline]
     pub(super) fn free_medium(&self, addr: usize, bytes: usize) {
