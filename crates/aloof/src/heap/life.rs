@@ -217,7 +217,7 @@ impl Heap {
                 .iter()
                 .chain(&self.runs)
                 .all(|s| s.any().is_none())
-            && self.medium_cache.is_empty()
+            && self.medium_cache.cached() == (0, 0)
             && self.outbox.iter().all(|parcel| parcel.mask.get() == 0)
             && (self.outbox_blocks.get(), self.outbox_bytes.get()) == (0, 0)
     }
