@@ -86,6 +86,16 @@ impl MediumCache {
         if bytes == 0 { 0 } else { self.addr[at].get() }
     }
 
+    /// Takes the block at a place, to be handed out.
+    #[inline(always)]
+    fn take(&self, at: usize, newest: usize) -> usize {
+        if at == newest {
+            self.newest.set((at.wrapping_sub(1) % ENTRIES) as u32);
+        }
+        self.stirred.set(STIRRED);
+        self.clear(at)
+    }
+
     /// One look of the scavenger: true if nothing was kept or taken since the one before.
     pub fn look(&self) -> bool {
         let left = self.stirred.get().saturating_sub(1);
@@ -108,11 +118,7 @@ impl Heap {
         let fits =
             |&at: &usize| cache.bytes(at) == bytes && cache.addr[at].get().is_multiple_of(align);
         let at = places.into_iter().find(fits)?;
-        if at == newest {
-            cache.newest.set((at.wrapping_sub(1) % ENTRIES) as u32);
-        }
-        cache.stirred.set(STIRRED);
-        Some(cache.clear(at))
+        Some(cache.take(at, newest))
     }
 
     /// The block cached last, if it has exactly `bytes` (> 0), aligned as `take_cached` would; its address.
@@ -126,9 +132,7 @@ impl Heap {
         if cache.bytes(newest) != bytes || bytes.is_power_of_two() && addr & (bytes - 1) != 0 {
             return None;
         }
-        cache.newest.set((newest.wrapping_sub(1) % ENTRIES) as u32);
-        cache.stirred.set(STIRRED);
-        Some(cache.clear(newest))
+        Some(cache.take(newest, newest))
     }
 
     /// Frees an own block of `bytes`: keeps it, if it is not too large.
