@@ -134,70 +134,68 @@ fn what_is_freed_goes_back_without_another_call() {
 #[test]
 fn a_program_that_repeats_one_large_request_gives_the_rest_back() {
     let name = "a_program_that_repeats_one_large_request_gives_the_rest_back";
-    if child::role().is_none() {
-        let alone = [("ALOOF_BACKGROUND", "0"), ("ALOOF_RETAIN", "4M")];
-        return child::run_with(name, "alone", &alone).assert_success(name);
-    }
-    let size = 100_000;
-    let before = memory::resident();
-    let blocks: Vec<_> = (0..EACH / size)
-        .map(|i| touched(size, i as u64).expect("there is memory"))
-        .collect();
-    blocks.into_iter().for_each(Block::free);
-    let bound = before + EACH / 2;
-    let end = Instant::now() + Duration::from_secs(20);
-    while memory::resident() > bound && Instant::now() < end {
-        for _ in 0..1000 {
-            // SAFETY: a block that is freed once.
-            unsafe { raw::free(raw::malloc(size)) };
+    let alone = [("ALOOF_BACKGROUND", "0"), ("ALOOF_RETAIN", "4M")];
+    child::isolated_with(name, &alone, || {
+        let size = 100_000;
+        let before = memory::resident();
+        let blocks: Vec<_> = (0..EACH / size)
+            .map(|i| touched(size, i as u64).expect("there is memory"))
+            .collect();
+        blocks.into_iter().for_each(Block::free);
+        let bound = before + EACH / 2;
+        let end = Instant::now() + Duration::from_secs(20);
+        while memory::resident() > bound && Instant::now() < end {
+            for _ in 0..1000 {
+                // SAFETY: a block that is freed once.
+                unsafe { raw::free(raw::malloc(size)) };
+            }
         }
-    }
-    let now = memory::resident();
-    assert!(now <= bound, "{now} bytes resident, {before} before");
+        let now = memory::resident();
+        assert!(now <= bound, "{now} bytes resident, {before} before");
+    });
 }
 
 /// Threads that never stop, while the scavenger looks as often as it can: no block changes.
 #[test]
 fn busy_threads_and_the_scavenger_do_not_disturb_each_other() {
     let name = "busy_threads_and_the_scavenger_do_not_disturb_each_other";
-    if child::role().is_none() {
-        let often = [("ALOOF_DECAY_MS", "2"), ("ALOOF_RETAIN", "0")];
-        return child::run_with(name, "busy", &often).assert_success(name);
-    }
-    let end = Instant::now() + Duration::from_secs(4);
-    thread::scope(|scope| {
-        for t in 0..3 {
-            scope.spawn(move || {
-                let mut random = Random::new(t);
-                let mut blocks: Vec<Block> = Vec::new();
-                let mut round = 0;
-                while Instant::now() < end {
-                    for _ in 0..200 {
-                        let size = random.log_uniform(19);
-                        let block = Request::of(size);
-                        blocks.push(Block::new(block, random.next()).expect("there is memory"));
+    let often = [("ALOOF_DECAY_MS", "2"), ("ALOOF_RETAIN", "0")];
+    child::isolated_with(name, &often, || {
+        let end = Instant::now() + Duration::from_secs(4);
+        thread::scope(|scope| {
+            for t in 0..3 {
+                scope.spawn(move || {
+                    let mut random = Random::new(t);
+                    let mut blocks: Vec<Block> = Vec::new();
+                    let mut round = 0;
+                    while Instant::now() < end {
+                        for _ in 0..200 {
+                            let size = random.log_uniform(19);
+                            let block = Request::of(size);
+                            blocks.push(Block::new(block, random.next()).expect("there is memory"));
+                        }
+                        while blocks.len() > if round % 8 == 0 { 0 } else { 600 } {
+                            let i = random.below(blocks.len());
+                            blocks.swap_remove(i).free();
+                        }
+                        if let Some(block) = blocks.last_mut() {
+                            assert!(block.resize(random.log_uniform(21)));
+                        }
+                        round += 1;
+                        if round % 50 == 0 {
+                            thread::sleep(Duration::from_millis(5));
+                        }
                     }
-                    while blocks.len() > if round % 8 == 0 { 0 } else { 600 } {
-                        let i = random.below(blocks.len());
-                        blocks.swap_remove(i).free();
-                    }
-                    if let Some(block) = blocks.last_mut() {
-                        assert!(block.resize(random.log_uniform(21)));
-                    }
-                    round += 1;
-                    if round % 50 == 0 {
-                        thread::sleep(Duration::from_millis(5));
-                    }
-                }
-                blocks.into_iter().for_each(Block::free);
-            });
-        }
-        // Another that purges all heaps at the same time.
-        scope.spawn(move || {
-            while Instant::now() < end {
-                raw::purge();
-                thread::sleep(Duration::from_millis(3));
+                    blocks.into_iter().for_each(Block::free);
+                });
             }
+            // Another that purges all heaps at the same time.
+            scope.spawn(move || {
+                while Instant::now() < end {
+                    raw::purge();
+                    thread::sleep(Duration::from_millis(3));
+                }
+            });
         });
     });
 }
@@ -257,77 +255,75 @@ fn a_block_that_grows_by_little_at_the_limit_gets_no_room_but_grows() {
 fn a_block_that_grows_is_refused_at_the_limit() {
     let name = "a_block_that_grows_is_refused_at_the_limit";
     const LIMIT: usize = 96 * MIB;
-    if child::role().is_none() {
-        let limit = [("ALOOF_LIMIT", "96M")];
-        return child::run_with(name, "limited", &limit).assert_success(name);
-    }
-    for step in [20 * KIB, 100_000, MIB] {
-        let mut size = 100_000;
-        // SAFETY: the block has the bytes written, and is replaced by what it moved to.
-        unsafe {
-            let mut at = raw::malloc(size);
-            loop {
-                at.add(size - step.min(size)).write_bytes(1, step.min(size));
-                let grown = raw::realloc(at, size + step);
-                if grown.is_null() || size > 4 * LIMIT {
-                    break;
+    let limit = [("ALOOF_LIMIT", "96M")];
+    child::isolated_with(name, &limit, || {
+        for step in [20 * KIB, 100_000, MIB] {
+            let mut size = 100_000;
+            // SAFETY: the block has the bytes written, and is replaced by what it moved to.
+            unsafe {
+                let mut at = raw::malloc(size);
+                loop {
+                    at.add(size - step.min(size)).write_bytes(1, step.min(size));
+                    let grown = raw::realloc(at, size + step);
+                    if grown.is_null() || size > 4 * LIMIT {
+                        break;
+                    }
+                    at = grown;
+                    size += step;
                 }
-                at = grown;
-                size += step;
+                let resident = memory::anonymous();
+                println!("{size} bytes by {step}, {resident} resident");
+                assert!((LIMIT / 10 * 6..LIMIT).contains(&size), "{size} by {step}");
+                assert!(resident < LIMIT + 4 * MIB, "{resident} by {step}");
+                raw::free(at);
             }
-            let resident = memory::anonymous();
-            println!("{size} bytes by {step}, {resident} resident");
-            assert!((LIMIT / 10 * 6..LIMIT).contains(&size), "{size} by {step}");
-            assert!(resident < LIMIT + 4 * MIB, "{resident} by {step}");
-            raw::free(at);
+            Block::new(Request::of(50 * MIB), 1)
+                .expect("what was freed can be had")
+                .free();
         }
-        Block::new(Request::of(50 * MIB), 1)
-            .expect("what was freed can be had")
-            .free();
-    }
+    });
 }
 
 #[test]
 fn at_the_limit_requests_are_refused_and_after_frees_served_again() {
     let name = "at_the_limit_requests_are_refused_and_after_frees_served_again";
     const LIMIT: usize = 128 * MIB;
-    if child::role().is_none() {
-        let limit = [("ALOOF_LIMIT", "128M")];
-        return child::run_with(name, "limited", &limit).assert_success(name);
-    }
-    Block::new(Request::of(1), 1).expect("there is room").free();
-    assert_eq!(Setting::Limit.get(), LIMIT as u64);
-    for size in [1000, 20 * KIB, 64 * KIB, 100_000, 3 * MIB, 8 * MIB] {
-        for _ in 0..2 {
-            let blocks = until_refused(size, 4 * LIMIT);
-            let got = blocks.len() * size;
-            assert!(
-                (LIMIT / 10 * 7..LIMIT).contains(&got),
-                "{got} bytes in blocks of {size}"
-            );
-            // The list is not in our memory, and may have grown since the last look.
-            let list = blocks.capacity() * size_of::<Block>();
-            let resident = memory::anonymous() - list;
-            assert!(resident < LIMIT + 4 * MIB, "{resident} bytes for {size}");
-            blocks.into_iter().for_each(Block::free);
+    let limit = [("ALOOF_LIMIT", "128M")];
+    child::isolated_with(name, &limit, || {
+        Block::new(Request::of(1), 1).expect("there is room").free();
+        assert_eq!(Setting::Limit.get(), LIMIT as u64);
+        for size in [1000, 20 * KIB, 64 * KIB, 100_000, 3 * MIB, 8 * MIB] {
+            for _ in 0..2 {
+                let blocks = until_refused(size, 4 * LIMIT);
+                let got = blocks.len() * size;
+                assert!(
+                    (LIMIT / 10 * 7..LIMIT).contains(&got),
+                    "{got} bytes in blocks of {size}"
+                );
+                // The list is not in our memory, and may have grown since the last look.
+                let list = blocks.capacity() * size_of::<Block>();
+                let resident = memory::anonymous() - list;
+                assert!(resident < LIMIT + 4 * MIB, "{resident} bytes for {size}");
+                blocks.into_iter().for_each(Block::free);
+            }
         }
-    }
-    // 90 MiB live, and six times as much goes through.
-    let mut random = Random::new(5);
-    let mut live: Vec<Block> = Vec::new();
-    let (mut bytes, mut through) = (0, 0);
-    while through < 540 * MIB {
-        let size = 16 + random.log_uniform(18).min(100_000);
-        while bytes + size > 90 * MIB {
-            let block = live.swap_remove(random.below(live.len()));
-            bytes -= block.size();
-            block.free();
+        // 90 MiB live, and six times as much goes through.
+        let mut random = Random::new(5);
+        let mut live: Vec<Block> = Vec::new();
+        let (mut bytes, mut through) = (0, 0);
+        while through < 540 * MIB {
+            let size = 16 + random.log_uniform(18).min(100_000);
+            while bytes + size > 90 * MIB {
+                let block = live.swap_remove(random.below(live.len()));
+                bytes -= block.size();
+                block.free();
+            }
+            live.push(touched(size, 7).expect("there is room"));
+            bytes += size;
+            through += size;
         }
-        live.push(touched(size, 7).expect("there is room"));
-        bytes += size;
-        through += size;
-    }
-    live.into_iter().for_each(Block::free);
+        live.into_iter().for_each(Block::free);
+    });
 }
 
 static TOLD: AtomicUsize = AtomicUsize::new(0);

@@ -68,8 +68,13 @@ pub fn run_with(name: &str, role: &str, variables: &[(&str, &str)]) -> Outcome {
 
 /// Runs `body`, of the test `name`, in a fresh process.
 pub fn isolated(name: &str, body: impl FnOnce()) {
+    isolated_with(name, &[], body);
+}
+
+/// The same with environment variables.
+pub fn isolated_with(name: &str, variables: &[(&str, &str)], body: impl FnOnce()) {
     if role().is_some() {
         return body();
     }
-    run(name, "alone").assert_success(name);
+    run_with(name, "alone", variables).assert_success(name);
 }
