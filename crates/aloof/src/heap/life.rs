@@ -7,6 +7,7 @@ use super::scavenge;
 use super::{Heap, collect::Heaps};
 use crate::arena;
 use crate::direct::{self, huge};
+use crate::num::bits;
 use crate::num::class::{CLASSES, SizeClass};
 use crate::num::ids::*;
 use crate::num::size::*;
@@ -105,6 +106,11 @@ fn free_shared(addr: usize, tier: Tier, freed: Option<usize>) {
     tally::count_shared(tier, -1, -(bytes as i64));
 }
 
+fn free_direct(id: SubRegionId, addr: usize, emptied: bool) {
+    let freed = direct::give(id, SubRegion::of(id), emptied);
+    free_shared(addr, Tier::Direct, freed);
+}
+
 impl Heap {
     /// Frees a small block of another's, if that is what lies at `addr`: the most frequent of the frees that
     /// the hot path does not serve. False if it is not.
@@ -124,16 +130,6 @@ impl Heap {
 
     /// Frees any block: the way of all frees that the hot path does not serve.
     pub fn free(&self, addr: usize) {
-        self.free_place(addr, false);
-    }
-
-    /// Frees a large block whose pages were moved away.
-    pub fn free_emptied(&self, addr: usize) {
-        self.free_place(addr, true);
-    }
-
-    #[inline(always)]
-    fn free_place(&self, addr: usize, emptied: bool) {
         let me = self.id();
         match locate_inline(addr) {
             Err(why) => fault("free", addr, why),
@@ -141,30 +137,33 @@ impl Heap {
                 self.push_slow(SizeClass(tag as u8), addr)
             }
             Ok(Place::Pool(_, tag)) => self.send(addr - self.base(), SizeClass(tag as u8)),
-            Ok(Place::Chunk(id, at, n)) if SubRegion::of(id).owner() == me => {
-                if emptied {
-                    arena::untouch(SubRegion::of(id), crate::num::bits::run(at, n));
-                    self.give_chunk_block(id, at, n);
-                } else {
-                    self.free_medium(addr, (n as usize) << id.partition().chunk_shift());
-                }
+            Ok(Place::Chunk(id, _, n)) if SubRegion::of(id).owner() == me => {
+                self.free_medium(addr, (n as usize) << id.partition().chunk_shift());
             }
             Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
             Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => {
-                if emptied {
-                    self.give_run_block(id, at, true);
-                } else {
-                    let units = run::block_units(SubRegion::of(id), at);
-                    self.free_medium(addr, (units as usize) << id.partition().unit_shift());
-                }
+                let units = run::block_units(SubRegion::of(id), at);
+                self.free_medium(addr, (units as usize) << id.partition().unit_shift());
             }
             Ok(Place::Run(id, at)) => self.post_run_block(id, at, addr),
-            Ok(Place::Direct(id)) => free_shared(
-                addr,
-                Tier::Direct,
-                direct::give(id, SubRegion::of(id), emptied),
-            ),
+            Ok(Place::Direct(id)) => free_direct(id, addr, false),
             Ok(Place::Huge(_)) => free_shared(addr, Tier::Huge, huge::give(addr)),
+        }
+    }
+
+    /// Frees a large block whose pages were moved away: its memory counts as never touched, if it is this heap's.
+    pub fn free_emptied(&self, addr: usize) {
+        let me = self.id();
+        match locate(addr) {
+            Ok(Place::Chunk(id, at, n)) if SubRegion::of(id).owner() == me => {
+                arena::untouch(SubRegion::of(id), bits::run(at, n));
+                self.give_chunk_block(id, at, n);
+            }
+            Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => {
+                self.give_run_block(id, at, true)
+            }
+            Ok(Place::Direct(id)) => free_direct(id, addr, true),
+            _ => self.free(addr),
         }
     }
 
@@ -203,7 +202,6 @@ impl Heap {
     /// In the child of a fork: forgets all that a thread that is no more had.
     pub(super) fn forget_all(&self) {
         self.forget_owned();
-        self.forget_medium();
         self.outbox.iter().for_each(|parcel| parcel.mask.set(0));
         self.outbox_blocks.set(0);
         self.outbox_bytes.set(0);
@@ -273,7 +271,7 @@ impl Heap {
                     Heap::tag(pool_id, 0);
                     let (at, n) = (pool.chunk().bit(), pool.class().info().chunks.into());
                     Pool::dissolve(pool_id);
-                    arena::give(sub, crate::num::bits::run(at, n));
+                    arena::give(sub, bits::run(at, n));
                 } else {
                     Heap::tag(
                         pool_id,

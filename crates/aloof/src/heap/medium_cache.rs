@@ -81,7 +81,7 @@ impl MediumCache {
         let bytes = self.bytes(at);
         // Relaxed: who is handed the block is handed it by means that order this before.
         self.bytes[at].store(0, Ordering::Relaxed);
-        // In the child of a fork the total may be from before the block came.
+        // Wrapping: in the child of a fork the total may be from before the block came.
         self.total.set(self.total.get().wrapping_sub(bytes));
         if bytes == 0 { 0 } else { self.addr[at].get() }
     }
@@ -105,7 +105,7 @@ impl MediumCache {
 }
 
 impl Heap {
-    /// A cached block of exactly `bytes`, aligned to `align`; its address.
+    /// A cached block of exactly `bytes`, aligned to `align`, a power of two; its address.
     #[inline]
     pub fn take_cached(&self, bytes: usize, align: usize) -> Option<usize> {
         let cache = &self.medium_cache;
@@ -116,7 +116,7 @@ impl Heap {
         let newest = cache.newest.get() as usize;
         let places = (0..ENTRIES).map(|i| newest.wrapping_sub(i) % ENTRIES);
         let fits =
-            |&at: &usize| cache.bytes(at) == bytes && cache.addr[at].get().is_multiple_of(align);
+            |&at: &usize| cache.bytes(at) == bytes && cache.addr[at].get() & (align - 1) == 0;
         let at = places.into_iter().find(fits)?;
         Some(cache.take(at, newest))
     }
@@ -206,14 +206,7 @@ impl Heap {
                 _ => {}
             }
         }
-    }
-
-    /// Leaves nothing in the cache.
-    pub(super) fn forget_medium(&self) {
-        let cache = &self.medium_cache;
-        for bytes in &cache.bytes {
-            bytes.store(0, Ordering::Relaxed);
-        }
-        cache.total.set(0);
+        // It may be from before the last block came or went.
+        self.medium_cache.total.set(0);
     }
 }
