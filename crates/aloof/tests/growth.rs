@@ -148,6 +148,54 @@ fn what_moves_to_memory_used_before_is_not_there_twice() {
     );
 }
 
+/// A block of `to` bytes that doubled from `from` on, each page written when it came and read at the end.
+fn doubled(from: usize, to: usize) -> *mut u8 {
+    let mark = |at: usize| (at / (4 * KIB)) as u8 | 1;
+    // SAFETY: a live block of the bytes written and read.
+    unsafe {
+        let (mut block, mut size, mut new) = (raw::malloc(from), from, 0);
+        loop {
+            (new..size)
+                .step_by(4 * KIB)
+                .for_each(|at| block.add(at).write(mark(at)));
+            if size >= to {
+                break;
+            }
+            (size, new) = (size * 2, size.next_multiple_of(4 * KIB));
+            block = raw::realloc(block, size);
+        }
+        assert!(
+            (0..size)
+                .step_by(4 * KIB)
+                .all(|at| block.add(at).read() == mark(at))
+        );
+        block
+    }
+}
+
+/// Whatever small arenas it passes through: those around it depend on what else there is.
+#[test]
+fn what_grows_finds_the_pages_of_what_grew_before() {
+    child::isolated("what_grows_finds_the_pages_of_what_grew_before", || {
+        let before = memory::resident();
+        for _ in 0..8 {
+            let large = doubled(64, 64 * MIB);
+            let small = [(); 200].map(|()| doubled(16, 16 * KIB));
+            let other = doubled(5000, 10_000_000);
+            // SAFETY: live blocks, each freed once.
+            unsafe {
+                [large, other]
+                    .into_iter()
+                    .chain(small)
+                    .for_each(|block| raw::free(block))
+            };
+        }
+        let most = peak() - before;
+        println!("{} MiB at most", most / MIB);
+        assert!(most < 100 * MIB);
+    });
+}
+
 /// Memory that pages were moved away from is as good as new.
 #[test]
 fn what_was_moved_away_from_can_be_used_again() {

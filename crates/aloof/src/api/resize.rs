@@ -1,6 +1,6 @@
 //! realloc: in place where the block has room or its neighbours give it, else by moving its pages or copying.
 
-use super::route::{self, Route};
+use super::route;
 use crate::direct;
 use crate::heap::{Heap, Place, locate};
 use crate::num::class::SizeClass;
@@ -13,7 +13,7 @@ use crate::os::{Os, System, is_filled};
 use crate::pool::Pool;
 use crate::run;
 use crate::space;
-use crate::sub::SubRegion;
+use crate::sub::{Kind, SubRegion};
 use crate::thread::{current, with_current, with_heap};
 
 /// Bytes of the block at `addr`; ends the process if there is none.
@@ -82,7 +82,11 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
             {
                 heap.resize_run_block(id, at, size)
             }
-            Ok(Place::Chunk(id, at, _)) if SubRegion::of(id).owner() == me && size > have => {
+            Ok(Place::Chunk(id, at, _))
+                if SubRegion::of(id).owner() == me
+                    && size > have
+                    && (size <= CHUNK_MAX || id.partition() == route::GROWING) =>
+            {
                 heap.resize_chunk_block(id, at, size)
             }
             _ => fits(have, size).then_some(have),
@@ -127,7 +131,7 @@ pub unsafe fn relocate(addr: usize, have: usize, size: usize, align: usize) -> *
     let aligned = (addr | new.addr).is_multiple_of(page);
     // SAFETY: both blocks are ours, live, and hold `len` bytes.
     let moved = unsafe {
-        let moved = if aligned && are_moved(len, new, size, align) {
+        let moved = if aligned && are_moved(len, new) {
             keep_advice(addr, new.addr);
             move_pages(addr, new.addr, pages)
         } else {
@@ -227,13 +231,19 @@ const MOVE_MIN: usize = 1 << 20;
 /// The same for a new block that may have pages already: what is copied then stays there twice.
 const MOVE_ONTO_MIN: usize = 4 << 20;
 
-/// Whether `len` bytes for a block of `size` move by pages. Onto used memory they do where the block is whole sub-regions:
-/// in arenas each move would leave borders of mappings among blocks that stay, of which there would be ever more.
-fn are_moved(len: usize, new: direct::Block, size: usize, align: usize) -> bool {
+/// Whether `len` bytes move by pages. Onto used memory they do where the block is whole sub-regions or large chunks: each
+/// move may leave borders of mappings among blocks that stay, and of small blocks there would be ever more.
+fn are_moved(len: usize, new: direct::Block) -> bool {
     if new.zeroed {
         return len >= MOVE_MIN;
     }
-    len >= MOVE_ONTO_MIN && matches!(route::route(size, align), Route::Direct(..))
+    let place = SubRegion::at(new.addr.wrapping_sub(space::base()));
+    len >= MOVE_ONTO_MIN
+        && place.is_some_and(|(id, sub)| match sub.kind() {
+            Kind::Direct => true,
+            Kind::Arena => id.partition() == route::GROWING,
+            _ => false,
+        })
 }
 
 /// Before pages move: the advice to use huge pages goes with them, and has to end with the sub-region they come to.

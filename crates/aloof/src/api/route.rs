@@ -9,8 +9,9 @@
 //! | up to 8 GiB | sub-regions, the size rounded up to a power of two |
 //! | more | the OS |
 //!
-//! An alignment above what a tier gives makes the size a power of two. If a tier is refused memory the
-//! next that can serve the size is asked: smaller partitions, then a mapping of its own.
+//! A block that grew by realloc beyond chunks takes chunks all the same, up to 128 MiB. An alignment above what a tier
+//! gives makes the size a power of two. If a tier is refused memory the next that can serve the size is asked: smaller
+//! partitions, then a mapping of its own.
 
 use crate::direct::{self, Block, huge};
 use crate::heap::tally::{Tier, count_shared};
@@ -42,6 +43,12 @@ pub enum Route {
 /// Units that a run arena has for a block at least: the smaller the block, the less its last unit is wasted.
 const RUN_SHARE_SHIFT: u32 = 3;
 
+/// Partition of the arenas with the largest chunks, in which blocks of a power of two grow beyond [`CHUNK_MAX`]: all in
+/// one, so that each finds the pages that the one before left.
+pub const GROWING: PartitionId = PartitionId((CHUNK_MAX.ilog2() - CHUNK_SHIFT) as u8);
+/// Bytes of a growing block in chunks, at most: half of an arena.
+const GROWING_MAX: usize = 128 << 20;
+
 /// The route of a request of `size` >= 1 bytes, aligned to `align` (a power of two).
 pub fn route(size: usize, align: usize) -> Route {
     if let Some(class) = SizeClass::of_aligned(size, align) {
@@ -68,7 +75,8 @@ pub fn route(size: usize, align: usize) -> Route {
 }
 
 /// A block of at least `size` bytes aligned to `align`, by its route or, where that is refused, another. A block of
-/// units that is `growing` comes from twice as large a sub-region, so that it moves half as often.
+/// units that is `growing` comes from twice as large a sub-region, so that it moves half as often, and one of a power
+/// of two from an arena, unless there are whole sub-regions whose pages are there.
 fn take(size: usize, align: usize, growing: bool) -> Option<Block> {
     match route(size, align) {
         Route::Pool(class) => with_heap(|heap| heap.take_small(class))
@@ -84,7 +92,14 @@ fn take(size: usize, align: usize, growing: bool) -> Option<Block> {
             take_run(PartitionId(roomy), size).or_else(|| take_huge(size, align))
         }
         Route::Direct(p, rounded) => {
-            take_direct(p, size, rounded, align).or_else(|| take_huge(size, align))
+            let chunks = if growing && !partition::has_pending(p) {
+                take_growing_chunks(rounded, align)
+            } else {
+                None
+            };
+            chunks
+                .or_else(|| take_direct(p, size, rounded, align))
+                .or_else(|| take_huge(size, align))
         }
         Route::Huge => take_huge(size, align),
     }
@@ -101,6 +116,15 @@ fn take_chunks(p: PartitionId) -> Option<Block> {
             own(PartitionId(0), 1 << p.0)
         }
     })
+}
+
+/// Chunks for a growing block of a power of two beyond [`CHUNK_MAX`].
+fn take_growing_chunks(size: usize, align: usize) -> Option<Block> {
+    if space::is_narrow() || size > GROWING_MAX || align > CHUNK_MAX {
+        return None;
+    }
+    let n = (size >> GROWING.chunk_shift()) as u32;
+    with_heap(|heap| heap.take_chunk_block(GROWING, n)).flatten()
 }
 
 fn take_run(p: PartitionId, size: usize) -> Option<Block> {
