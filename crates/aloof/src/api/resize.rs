@@ -112,7 +112,7 @@ fn growth(addr: usize, have: usize, size: usize) -> usize {
 }
 
 /// Moves the content of a large block to a new one, and frees it; null if that is refused. Pages move rather than bytes
-/// where the new block has none yet, or is whole sub-regions, so that nothing is there twice and nothing is faulted in anew.
+/// where the new block has none yet, or is whole sub-regions or large chunks, so that nothing is there twice and nothing is faulted in anew.
 ///
 /// # Safety
 /// `addr` is a live block of `have` bytes, not used by others meanwhile.
@@ -132,8 +132,12 @@ pub unsafe fn relocate(addr: usize, have: usize, size: usize, align: usize) -> *
     // SAFETY: both blocks are ours, live, and hold `len` bytes.
     let moved = unsafe {
         let moved = if aligned && are_moved(len, new) {
-            keep_advice(addr, new.addr);
-            move_pages(addr, new.addr, pages)
+            let advised = sub_region(addr).is_some_and(|(_, sub)| sub.asks_for_huge_pages());
+            let moved = move_pages(addr, new.addr, pages);
+            if advised {
+                keep_advice(new.addr);
+            }
+            moved
         } else {
             copy(addr, new.addr, pages);
             false
@@ -212,7 +216,7 @@ fn grown(addr: usize, before: usize, bytes: usize) {
     let to = align_up(addr + bytes, HUGE_PAGE);
     let wanted = bytes >= HUGE_FROM && from < to && Setting::HugePages.is_on();
     if wanted
-        && let Some((_, sub)) = SubRegion::at(addr.wrapping_sub(space::base()))
+        && let Some((_, sub)) = sub_region(addr)
         && is_filled(addr, before)
     {
         // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
@@ -237,27 +241,27 @@ fn are_moved(len: usize, new: direct::Block) -> bool {
     if new.zeroed {
         return len >= MOVE_MIN;
     }
-    let place = SubRegion::at(new.addr.wrapping_sub(space::base()));
     len >= MOVE_ONTO_MIN
-        && place.is_some_and(|(id, sub)| match sub.kind() {
+        && sub_region(new.addr).is_some_and(|(id, sub)| match sub.kind() {
             Kind::Direct => true,
             Kind::Arena => id.partition() == route::GROWING,
             _ => false,
         })
 }
 
-/// Before pages move: the advice to use huge pages goes with them, and has to end with the sub-region they come to.
-fn keep_advice(from: usize, to: usize) {
-    let sub = |addr: usize| SubRegion::at(addr.wrapping_sub(space::base()));
-    if let (Some((_, from)), Some((id, to))) = (sub(from), sub(to)) {
+/// After pages moved: the advice to use huge pages went with them, and has to end with the sub-region they came to.
+fn keep_advice(to: usize) {
+    // In partition 0 it would be taken for a dense arena; what moves there is small.
+    if let Some((id, sub)) = sub_region(to)
+        && id.partition().0 != 0
+    {
         // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
-        with_current(|_| {
-            // In partition 0 it would be taken for a dense arena; what moves there is small.
-            if from.asks_for_huge_pages() && id.partition().0 != 0 {
-                to.note_part_huge();
-            }
-        });
+        with_current(|_| sub.note_part_huge());
     }
+}
+
+fn sub_region(addr: usize) -> Option<(SubRegionId, &'static SubRegion)> {
+    SubRegion::at(addr.wrapping_sub(space::base()))
 }
 
 /// Blocks that grow to this get huge pages: the unused part of the last is an eighth at most.

@@ -46,7 +46,7 @@ const RUN_SHARE_SHIFT: u32 = 3;
 /// Partition of the arenas with the largest chunks, in which blocks of a power of two grow beyond [`CHUNK_MAX`]: all in
 /// one, so that each finds the pages that the one before left.
 pub const GROWING: PartitionId = PartitionId((CHUNK_MAX.ilog2() - CHUNK_SHIFT) as u8);
-/// Bytes of a growing block in chunks, at most: half of an arena.
+/// Bytes for which a growing block takes chunks, at most: half of an arena. Where it is it may grow on to the end.
 const GROWING_MAX: usize = 128 << 20;
 
 /// The route of a request of `size` >= 1 bytes, aligned to `align` (a power of two).

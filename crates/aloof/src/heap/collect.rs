@@ -126,6 +126,7 @@ impl Heap {
             self.check_not_cached(addr);
             rest &= !bits::run(at, n);
             self.count(Tier::Chunk, -1, -(i64::from(n) << p.chunk_shift()));
+            self.end_chunks(id, at, n);
             arena::give(sub, bits::run(at, n));
         }
     }

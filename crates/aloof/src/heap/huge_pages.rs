@@ -3,8 +3,8 @@
 use super::Heap;
 use crate::num::ids::*;
 use crate::num::size::HUGE_PAGE;
-use crate::os::is_filled;
 use crate::os::options::Setting;
+use crate::os::{Os, System, is_filled};
 use crate::partition;
 use crate::sub::{HUGE, SMALL, SubRegion};
 use crate::sync::{AtomicBool, Ordering};
@@ -60,5 +60,13 @@ pub(super) fn small_pages(id: SubRegionId, sub: &SubRegion) {
     if sub.asks_for_huge_pages() {
         partition::prefer_huge_pages(id, 1, false);
         sub.dense.set(SMALL);
+    }
+}
+
+/// The same for `len` bytes that were a block's in an arena of large chunks: what else there is keeps its own.
+pub(super) fn small_pages_in(sub: &SubRegion, addr: usize, len: usize) {
+    if sub.asks_for_huge_pages() {
+        // SAFETY: the range is the caller's, who gives it back; the advice changes no content.
+        unsafe { System::prefer_huge_pages(addr, len, false) };
     }
 }

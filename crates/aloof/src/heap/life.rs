@@ -131,24 +131,24 @@ impl Heap {
     /// Frees any block: the way of all frees that the hot path does not serve.
     pub fn free(&self, addr: usize) {
         let me = self.id();
-        match locate_inline(addr) {
+        let own_bytes = match locate_inline(addr) {
             Err(why) => fault("free", addr, why),
             Ok(Place::Pool(_, tag)) if tag >> 8 == me.0 => {
-                self.push_slow(SizeClass(tag as u8), addr)
+                return self.push_slow(SizeClass(tag as u8), addr);
             }
-            Ok(Place::Pool(_, tag)) => self.send(addr - self.base(), SizeClass(tag as u8)),
+            Ok(Place::Pool(_, tag)) => return self.send(addr - self.base(), SizeClass(tag as u8)),
             Ok(Place::Chunk(id, _, n)) if SubRegion::of(id).owner() == me => {
-                self.free_medium(addr, (n as usize) << id.partition().chunk_shift());
+                (n as usize) << id.partition().chunk_shift()
             }
-            Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
+            Ok(Place::Chunk(id, at, _)) => return self.post_chunk_block(id, at, addr),
             Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => {
-                let units = run::block_units(SubRegion::of(id), at);
-                self.free_medium(addr, (units as usize) << id.partition().unit_shift());
+                (run::block_units(SubRegion::of(id), at) as usize) << id.partition().unit_shift()
             }
-            Ok(Place::Run(id, at)) => self.post_run_block(id, at, addr),
-            Ok(Place::Direct(id)) => free_direct(id, addr, false),
-            Ok(Place::Huge(_)) => free_shared(addr, Tier::Huge, huge::give(addr)),
-        }
+            Ok(Place::Run(id, at)) => return self.post_run_block(id, at, addr),
+            Ok(Place::Direct(id)) => return free_direct(id, addr, false),
+            Ok(Place::Huge(_)) => return free_shared(addr, Tier::Huge, huge::give(addr)),
+        };
+        self.free_medium(addr, own_bytes);
     }
 
     /// Frees a large block whose pages were moved away: its memory counts as never touched, if it is this heap's.

@@ -1,6 +1,6 @@
 //! Blocks of chunks and of units: the owner's side.
 
-use super::huge_pages::small_pages;
+use super::huge_pages::{small_pages, small_pages_in};
 use super::tally::Tier;
 use super::{CACHED_MAX, Heap};
 use crate::arena::{self, Chunks, Pick};
@@ -36,7 +36,7 @@ pub(super) enum Use {
     SmallPool,
     /// A pool of larger blocks.
     LargePool,
-    /// A block, naturally aligned.
+    /// A block; in partition 0, where larger ones are if address space is short, naturally aligned.
     Block,
 }
 
@@ -54,7 +54,7 @@ impl Heap {
         let from = |shelf: &Shelf, pick| {
             shelf.candidates(n, TRIES).find_map(|id| {
                 let sub = SubRegion::of(id);
-                let chunks = arena::take(sub, n, use_of == Use::Block, pick)?;
+                let chunks = arena::take(sub, n, use_of == Use::Block && p.0 == 0, pick)?;
                 shelf.update(id, arena::longest(sub));
                 Some((id, Some(chunks)))
             })
@@ -158,7 +158,13 @@ impl Heap {
     /// the free run of an empty one.
     pub(super) fn close_spare(&self, id: SubRegionId, sub: &SubRegion, whole: u32) {
         if id.partition().0 != 0 {
-            self.close_if_quiet(id, sub, partition::release);
+            let emptied = sub.kind() == Kind::Arena && sub.touched.get() == 0;
+            let release = if emptied {
+                partition::release_cold
+            } else {
+                partition::release
+            };
+            self.close_if_quiet(id, sub, release);
             return;
         }
         let Some(other) = self.shelf(id, sub).another_empty(whole, id) else {
@@ -207,10 +213,11 @@ impl Heap {
         }
     }
 
-    /// A block of `n` chunks of partition `p`, naturally aligned.
+    /// A block of `n` chunks of partition `p`, aligned to a chunk, and in partition 0 to its size.
     pub fn take_chunk_block(&self, p: PartitionId, n: u32) -> Option<Block> {
         self.read_mail();
         self.look_for_idle();
+        self.uncache_largest();
         let (id, chunks) = self.take_chunks(p, n, Use::Block, || false)?;
         let chunks = chunks?;
         arena::start_block(SubRegion::of(id), chunks.at);
@@ -228,6 +235,7 @@ impl Heap {
     pub fn take_run_block(&self, p: PartitionId, size: usize) -> Option<Block> {
         self.read_mail();
         self.look_for_idle();
+        self.uncache_largest();
         let n = (size.div_ceil(1 << p.unit_shift())) as u32;
         let shelf = &self.runs[p.0 as usize];
         let own = || take_units(shelf, n);
@@ -280,7 +288,17 @@ impl Heap {
             -1,
             -(i64::from(n) << id.partition().chunk_shift()),
         );
+        self.end_chunks(id, at, n);
         self.give_chunks(id, bits::run(at, n));
+    }
+
+    /// Before chunks of a block are free: who has them next may touch them here and there.
+    pub(super) fn end_chunks(&self, id: SubRegionId, at: u32, n: u32) {
+        let p = id.partition();
+        if p.0 != 0 {
+            let addr = self.base() + id.offset() + ((at as usize) << p.chunk_shift());
+            small_pages_in(SubRegion::of(id), addr, (n as usize) << p.chunk_shift());
+        }
     }
 
     /// Frees a run block of an own sub-region.

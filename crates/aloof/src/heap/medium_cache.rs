@@ -19,6 +19,9 @@ use crate::sync::{AtomicUsize, Ordering, Owned32, OwnedSize};
 const ENTRIES: usize = 8;
 /// Bytes of all blocks together, at most.
 const BYTES: usize = 2 << 20;
+/// Blocks above this are kept only until a size is wanted that is not here: else what grows would begin behind them, and
+/// go on in memory that was never used.
+const MERGED_FROM: usize = 256 << 10;
 /// Bytes of a block, at most.
 pub const CACHED_MAX: usize = 1 << 20;
 
@@ -167,6 +170,18 @@ impl Heap {
         let addr = self.medium_cache.clear(at);
         if addr != 0 {
             self.give_medium(addr);
+        }
+    }
+
+    /// Before a block is taken that was not cached: gives back those of which it should use a part.
+    pub(super) fn uncache_largest(&self) {
+        if self.medium_cache.is_empty() {
+            return;
+        }
+        for at in 0..ENTRIES {
+            if self.medium_cache.bytes(at) > MERGED_FROM {
+                self.uncache(at);
+            }
         }
     }
 

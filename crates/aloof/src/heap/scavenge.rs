@@ -7,7 +7,7 @@
 //! Other heaps are entered by their gate, one sub-region at a time, and left alone while their threads are inside.
 //! Magazines and slots are their threads' alone.
 
-use super::huge_pages::small_pages;
+use super::huge_pages::{small_pages, small_pages_in};
 use super::{Heap, registry};
 use crate::arena;
 use crate::num::bits;
@@ -103,7 +103,12 @@ fn discard(id: SubRegionId, sub: &SubRegion, offset: usize, len: usize) -> bool 
     if start >= end {
         return false;
     }
-    small_pages(id, sub);
+    if sub.kind() == Kind::Arena && id.partition().0 != 0 {
+        // Blocks that grow there go on with huge pages.
+        small_pages_in(sub, start, end - start);
+    } else {
+        small_pages(id, sub);
+    }
     // SAFETY: the range is free, and whoever could hand it out waits for us.
     unsafe { System::discard(start, end - start) }
 }

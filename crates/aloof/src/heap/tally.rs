@@ -12,7 +12,7 @@ use crate::sync::{AtomicI64, AtomicU64, Ordering, Owned64};
 pub enum Tier {
     /// Pools: up to 32 KiB.
     Pool = 0,
-    /// Chunks: powers of two up to 4 MiB.
+    /// Chunks: powers of two up to 4 MiB, and larger ones that grew.
     Chunk = 1,
     /// Runs: other sizes up to 256 MiB.
     Run = 2,

@@ -2,7 +2,7 @@
 
 use aloof::raw;
 
-use super::{errno, pattern};
+use super::{KIB, errno, pattern};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -202,5 +202,30 @@ impl Block {
             unsafe { raw::free(self.addr) }
         });
         assert_eq!(errno, errno::UNTOUCHED, "free touched errno");
+    }
+}
+
+/// A block of `to` bytes that doubled from `from` on, each page written when it came and read at the end.
+pub fn doubled(from: usize, to: usize) -> *mut u8 {
+    let mark = |at: usize| (at / (4 * KIB)) as u8 | 1;
+    // SAFETY: a live block of the bytes written and read.
+    unsafe {
+        let (mut block, mut size, mut new) = (raw::malloc(from), from, 0);
+        loop {
+            (new..size)
+                .step_by(4 * KIB)
+                .for_each(|at| block.add(at).write(mark(at)));
+            if size >= to {
+                break;
+            }
+            (size, new) = (size * 2, size.next_multiple_of(4 * KIB));
+            block = raw::realloc(block, size);
+        }
+        assert!(
+            (0..size)
+                .step_by(4 * KIB)
+                .all(|at| block.add(at).read() == mark(at))
+        );
+        block
     }
 }

@@ -22,6 +22,16 @@ pub fn anonymous() -> usize {
     all - shared
 }
 
+/// Peak resident bytes of the process.
+pub fn peak() -> usize {
+    // SAFETY: a rusage of zeros is valid.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &mut usage), 0);
+        usage.ru_maxrss as usize * 1024
+    }
+}
+
 /// Bytes of address space of the process.
 pub fn address_space() -> usize {
     statm()[0]

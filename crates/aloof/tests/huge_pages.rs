@@ -1,0 +1,293 @@
+//! Huge pages: where a heap is dense, in large blocks of programs that fill such, in blocks that grow; and their end.
+
+mod support;
+
+use std::fs;
+
+use aloof::raw;
+use support::block::{Request, doubled};
+use support::{Block, KIB, MIB, child, memory};
+
+fn block(size: usize) -> Block {
+    Block::new(Request::of(size), size as u64).expect("there is memory")
+}
+
+/// Bytes of the process in huge pages.
+fn in_huge_pages() -> usize {
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup").expect("/proc is mounted");
+    let line = rollup
+        .lines()
+        .find_map(|l| l.strip_prefix("AnonHugePages:"))
+        .expect("the kernel counts them");
+    line.trim()
+        .trim_end_matches(" kB")
+        .parse::<usize>()
+        .expect("a number")
+        * KIB
+}
+
+/// Mappings for which huge pages are asked: the kernel fills them with such in time, what went back among it.
+fn asking_for_huge_pages() -> usize {
+    let smaps = fs::read_to_string("/proc/self/smaps").expect("/proc is mounted");
+    let flags = smaps
+        .lines()
+        .filter_map(|line| line.strip_prefix("VmFlags:"));
+    flags
+        .filter(|flags| flags.split(' ').any(|flag| flag == "hg"))
+        .count()
+}
+
+/// Whether the kernel gives huge pages to those who ask.
+fn kernel_has_huge_pages() -> bool {
+    let enabled = fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    enabled.is_ok_and(|e| e.contains("[madvise]") || e.contains("[always]"))
+}
+
+/// Huge pages are for the block that grew: whoever has its memory next may touch it here and there.
+#[test]
+fn what_a_grown_block_leaves_gets_small_pages() {
+    child::isolated("what_a_grown_block_leaves_gets_small_pages", || {
+        let first = doubled(64, 32 * MIB);
+        // SAFETY: live blocks, of which bytes inside are written.
+        unsafe {
+            // Behind it, so that it moves.
+            let between = raw::malloc(4 * MIB);
+            let moved = raw::realloc(first, 64 * MIB);
+            if kernel_has_huge_pages() {
+                assert_ne!(asking_for_huge_pages(), 0);
+            }
+            let before = memory::resident();
+            let sparse = [(); 8].map(|()| raw::malloc(4 * MIB));
+            for block in sparse {
+                block.write(1);
+                block.add(2 * MIB).write(1);
+            }
+            let touched = memory::resident() - before;
+            assert!(touched < 4 * MIB, "{touched}");
+            raw::free(moved);
+            assert_eq!(asking_for_huge_pages(), 0);
+            sparse
+                .into_iter()
+                .chain([between])
+                .for_each(|block| raw::free(block));
+        }
+    });
+}
+
+/// Fills `bytes` of small blocks, keeps them, and says how much of it is in huge pages.
+fn fill(bytes: usize) -> usize {
+    let blocks: Vec<_> = (0..bytes / 1000).map(|_| block(1000)).collect();
+    let huge = in_huge_pages();
+    blocks.into_iter().for_each(Block::free);
+    huge
+}
+
+#[test]
+fn large_dense_heaps_are_in_huge_pages_and_small_ones_are_not() {
+    let name = "large_dense_heaps_are_in_huge_pages_and_small_ones_are_not";
+    let off = [("ALOOF_HUGE_PAGES", "0")];
+    match child::role().as_deref() {
+        None => {
+            child::run(name, "small").assert_success("small");
+            child::run(name, "large").assert_success("large");
+            child::run_with(name, "switched off", &off).assert_success("switched off");
+        }
+        Some("large") => {
+            let huge = fill(128 * MIB);
+            assert_eq!(huge >= 64 * MIB, kernel_has_huge_pages(), "{huge}");
+            let before = in_huge_pages();
+            // SAFETY: the block has the bytes written, and is replaced by what it moved to.
+            unsafe {
+                let mut at = raw::malloc(64 * KIB);
+                for i in 1..64 {
+                    at = raw::realloc(at, i * MIB);
+                    ((i - 1) * MIB..i * MIB)
+                        .step_by(memory::PAGE)
+                        .for_each(|byte| at.add(byte).write_volatile(1));
+                }
+            }
+            let grown = in_huge_pages().saturating_sub(before);
+            assert_eq!(grown >= 32 * MIB, kernel_has_huge_pages(), "{grown}");
+        }
+        Some(role) => {
+            let huge = fill(if role == "small" { 16 } else { 128 } * MIB);
+            assert_eq!(huge, 0, "{role}");
+        }
+    }
+}
+
+/// Blocks of a few megabytes, of which each page, or only the ends, are written.
+fn large_blocks(count: usize, filled: bool) -> Vec<*mut u8> {
+    let size = 7_000_000;
+    let one = |_| {
+        // SAFETY: the block has so many bytes.
+        unsafe {
+            let at = raw::malloc(size);
+            let step = if filled { memory::PAGE } else { size - 1 };
+            (0..size)
+                .step_by(step)
+                .for_each(|i| at.add(i).write_volatile(1));
+            at
+        }
+    };
+    (0..count).map(one).collect()
+}
+
+#[test]
+fn large_blocks_are_in_huge_pages_if_those_before_them_were_filled() {
+    child::isolated(
+        "large_blocks_are_in_huge_pages_if_those_before_them_were_filled",
+        || {
+            large_blocks(12, false);
+            assert_eq!(in_huge_pages(), 0);
+            large_blocks(12, true);
+            let huge = in_huge_pages();
+            assert_eq!(huge >= 40 * MIB, kernel_has_huge_pages(), "{huge}");
+        },
+    );
+}
+
+/// A thread that has had no large block yet goes by what others did.
+#[test]
+fn the_first_large_block_of_a_thread_is_like_those_of_others() {
+    let name = "the_first_large_block_of_a_thread_is_like_those_of_others";
+    child::isolated(name, || {
+        let first_of_a_thread = || {
+            std::thread::spawn(|| {
+                let before = in_huge_pages();
+                large_blocks(1, true);
+                in_huge_pages() - before
+            })
+            .join()
+            .expect("the thread ends well")
+        };
+        assert_eq!(first_of_a_thread(), 0);
+        large_blocks(3, true);
+        let huge = first_of_a_thread();
+        assert_eq!(huge >= 4 * MIB, kernel_has_huge_pages(), "{huge}");
+        // Nor do threads that have one each all go by the first.
+        let sparse = std::thread::spawn(|| large_blocks(1, false).len());
+        assert_eq!(sparse.join().expect("the thread ends well"), 1);
+        assert_eq!(first_of_a_thread(), 0);
+    });
+}
+
+#[test]
+fn memory_of_filled_blocks_serves_sparse_ones_with_small_pages() {
+    child::isolated(
+        "memory_of_filled_blocks_serves_sparse_ones_with_small_pages",
+        || {
+            let filled = large_blocks(3, true);
+            let huge = in_huge_pages();
+            assert_eq!(huge > 0, kernel_has_huge_pages(), "{huge}");
+            // SAFETY: live blocks.
+            filled.into_iter().for_each(|at| unsafe { raw::free(at) });
+            // Where the filled ones were there still are pages, so four seem to follow a filled one.
+            large_blocks(4, false);
+            let before = in_huge_pages();
+            large_blocks(4, false);
+            assert_eq!(in_huge_pages(), before);
+        },
+    );
+}
+
+#[test]
+fn where_pages_went_back_none_are_huge_again() {
+    child::isolated("where_pages_went_back_none_are_huge_again", || {
+        let blocks: Vec<_> = (0..128 * MIB / 1000).map(|_| block(1000)).collect();
+        assert_eq!(asking_for_huge_pages() > 0, kernel_has_huge_pages());
+        let mut left = Vec::new();
+        for (i, block) in blocks.into_iter().enumerate() {
+            match i % 10 {
+                0 => left.push(block),
+                _ => block.free(),
+            }
+        }
+        raw::purge();
+        assert_eq!(asking_for_huge_pages(), 0);
+        left.into_iter().for_each(Block::free);
+    });
+}
+
+/// Of a run, and of sub-regions without an owner.
+#[test]
+fn memory_of_a_block_that_grew_serves_others_with_small_pages() {
+    child::isolated(
+        "memory_of_a_block_that_grew_serves_others_with_small_pages",
+        || {
+            for sizes in [(1..64).collect(), vec![32, 64]] {
+                // SAFETY: the block has the bytes written, and is replaced by what it moved to.
+                unsafe {
+                    let mut at = raw::malloc(64 * KIB);
+                    for size in &sizes {
+                        at = raw::realloc(at, size * MIB);
+                        (0..size * MIB)
+                            .step_by(memory::PAGE)
+                            .for_each(|byte| at.add(byte).write_volatile(1));
+                    }
+                    assert_eq!(asking_for_huge_pages() > 0, kernel_has_huge_pages());
+                    raw::free(at);
+                }
+                assert_eq!(asking_for_huge_pages(), 0, "{sizes:?}");
+            }
+        },
+    );
+}
+
+/// Pages take the advice to use huge pages along.
+#[test]
+fn memory_that_huge_pages_moved_to_serves_others_with_small_pages() {
+    let name = "memory_that_huge_pages_moved_to_serves_others_with_small_pages";
+    child::isolated(name, || {
+        const SIZE: usize = 130_000_000;
+        // SAFETY: the blocks have the bytes written, and one is replaced by what it moved to.
+        unsafe {
+            let [first, second] = [(); 2].map(|()| {
+                let at = raw::malloc(SIZE);
+                at.write_bytes(1, SIZE);
+                at
+            });
+            let left = raw::realloc(second, 3 * MIB + 1);
+            assert_ne!(left, second);
+            assert_eq!(asking_for_huge_pages() > 1, kernel_has_huge_pages());
+            raw::free(left);
+            raw::free(first);
+        }
+        assert_eq!(asking_for_huge_pages(), 0);
+    });
+}
+
+#[test]
+fn a_block_that_grows_unfilled_gets_no_huge_pages() {
+    child::isolated("a_block_that_grows_unfilled_gets_no_huge_pages", || {
+        // SAFETY: the block has the bytes written, and is replaced by what it moved to.
+        unsafe {
+            let (mut at, mut size) = (raw::malloc(64 * KIB), 64 * KIB);
+            while size < 200 * MIB {
+                size += size / 8;
+                at = raw::realloc(at, size);
+                at.add(size - 1).write_volatile(1);
+            }
+            assert_eq!(in_huge_pages(), 0);
+            raw::free(at);
+        }
+    });
+}
+
+/// The statistics say how much of the process is in huge pages.
+#[test]
+fn the_statistics_tell_what_is_in_huge_pages() {
+    let name = "the_statistics_tell_what_is_in_huge_pages";
+    if child::role().is_some() {
+        fill(96 * MIB);
+        println!("kernel: {}", in_huge_pages());
+        return raw::print_stats();
+    }
+    let outcome = child::run(name, "allocates");
+    outcome.assert_success(name);
+    let (_, rest) = outcome.stderr.split_once("huge_page_bytes ").expect("told");
+    let told: usize = rest.lines().next().unwrap().parse().expect("a number");
+    let kernel: usize = outcome.printed("kernel:").unwrap().parse().unwrap();
+    assert!(told.abs_diff(kernel) <= 4 * MIB, "{told}, and {kernel}");
+    assert!(told > 24 * MIB || !kernel_has_huge_pages(), "{told} bytes");
+}
