@@ -46,7 +46,7 @@ fn the_block_freed_last_serves_the_next_request_of_its_size() {
                 free(row[0]);
                 free(row[1]);
                 // Of another size, which takes neither.
-                let other = malloc(size / 4 * 3);
+                let other = malloc(size / 4 * 5);
                 // First fit would find the lowest.
                 assert_eq!(malloc(size), row[1], "{size}");
                 assert_eq!(malloc(size), row[0], "{size}");

@@ -132,10 +132,11 @@ pub unsafe fn relocate(addr: usize, have: usize, size: usize, align: usize) -> *
     // SAFETY: both blocks are ours, live, and hold `len` bytes.
     let moved = unsafe {
         let moved = if aligned && are_moved(len, new) {
-            let advised = sub_region(addr).is_some_and(|(_, sub)| sub.asks_for_huge_pages());
+            // Twice: others may ask for huge pages there, or for small ones, meanwhile.
+            let advised = is_advised(addr);
             let moved = move_pages(addr, new.addr, pages);
-            if advised {
-                keep_advice(new.addr);
+            if advised || is_advised(addr) {
+                keep_advice(new, pages);
             }
             moved
         } else {
@@ -214,7 +215,7 @@ unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
 fn grown(addr: usize, before: usize, bytes: usize) {
     let from = align_up(addr + before, HUGE_PAGE);
     let to = align_up(addr + bytes, HUGE_PAGE);
-    let wanted = bytes >= HUGE_FROM && from < to && Setting::HugePages.is_on();
+    let wanted = bytes >= GROWN_HUGE && from < to && Setting::HugePages.is_on();
     if wanted
         && let Some((_, sub)) = sub_region(addr)
         && is_filled(addr, before)
@@ -249,23 +250,29 @@ fn are_moved(len: usize, new: direct::Block) -> bool {
         })
 }
 
-/// After pages moved: the advice to use huge pages went with them, and has to end with the sub-region they came to.
-fn keep_advice(to: usize) {
-    // In partition 0 it would be taken for a dense arena; what moves there is small.
-    if let Some((id, sub)) = sub_region(to)
-        && id.partition().0 != 0
-    {
+/// After `pages` bytes moved with the advice to use huge pages: it ends with the sub-region they came to; in an arena now,
+/// unless the block is one whose advice ends with it.
+fn keep_advice(to: direct::Block, pages: usize) {
+    let noted = sub_region(to.addr).and_then(|(id, sub)| {
+        if sub.kind() == Kind::Arena && (id.partition().0 == 0 || to.bytes < GROWN_HUGE) {
+            return None;
+        }
         // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
-        with_current(|_| sub.note_part_huge());
+        with_current(|_| sub.note_part_huge())
+    });
+    if noted.is_none() {
+        // SAFETY: the range is the block's; the advice changes no content.
+        unsafe { System::prefer_huge_pages(to.addr, pages, false) };
     }
+}
+
+fn is_advised(addr: usize) -> bool {
+    sub_region(addr).is_some_and(|(_, sub)| sub.asks_for_huge_pages())
 }
 
 fn sub_region(addr: usize) -> Option<(SubRegionId, &'static SubRegion)> {
     SubRegion::at(addr.wrapping_sub(space::base()))
 }
-
-/// Blocks that grow to this get huge pages: the unused part of the last is an eighth at most.
-const HUGE_FROM: usize = 16 << 20;
 
 /// Whether a run of this size still belongs in its partition: a much shrunk one moves to a smaller.
 fn stays(id: SubRegionId, size: usize) -> bool {

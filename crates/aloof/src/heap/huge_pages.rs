@@ -34,10 +34,12 @@ impl Heap {
         self.last_large_bytes.set(bytes);
         if !filled {
             small_pages(id, sub);
+            sub.dense.set(SMALL);
         } else if sub.dense.get() != HUGE {
+            // First: who moves pages from here takes the advice along, and asks whether there is any.
+            sub.dense.set(HUGE);
             partition::prefer_huge_pages(id, 1, true);
         }
-        sub.dense.set(if filled { HUGE } else { SMALL });
     }
 
     /// Whether the last large block was filled, this heap's or, before it has one, another's; others will go by it. Asked
@@ -63,7 +65,7 @@ pub(super) fn small_pages(id: SubRegionId, sub: &SubRegion) {
     }
 }
 
-/// The same for `len` bytes that were a block's in an arena of large chunks: what else there is keeps its own.
+/// The same for `len` bytes in an arena of large chunks: what else there is keeps its own.
 pub(super) fn small_pages_in(sub: &SubRegion, addr: usize, len: usize) {
     if sub.asks_for_huge_pages() {
         // SAFETY: the range is the caller's, who gives it back; the advice changes no content.

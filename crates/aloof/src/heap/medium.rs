@@ -217,7 +217,7 @@ impl Heap {
     pub fn take_chunk_block(&self, p: PartitionId, n: u32) -> Option<Block> {
         self.read_mail();
         self.look_for_idle();
-        self.uncache_largest();
+        self.uncache_for(p);
         let (id, chunks) = self.take_chunks(p, n, Use::Block, || false)?;
         let chunks = chunks?;
         arena::start_block(SubRegion::of(id), chunks.at);
@@ -235,7 +235,7 @@ impl Heap {
     pub fn take_run_block(&self, p: PartitionId, size: usize) -> Option<Block> {
         self.read_mail();
         self.look_for_idle();
-        self.uncache_largest();
+        self.uncache_for(p);
         let n = (size.div_ceil(1 << p.unit_shift())) as u32;
         let shelf = &self.runs[p.0 as usize];
         let own = || take_units(shelf, n);
@@ -294,10 +294,10 @@ impl Heap {
 
     /// Before chunks of a block are free: who has them next may touch them here and there.
     pub(super) fn end_chunks(&self, id: SubRegionId, at: u32, n: u32) {
-        let p = id.partition();
-        if p.0 != 0 {
+        let (p, bytes) = (id.partition(), (n as usize) << id.partition().chunk_shift());
+        if p.0 != 0 && bytes >= GROWN_HUGE {
             let addr = self.base() + id.offset() + ((at as usize) << p.chunk_shift());
-            small_pages_in(SubRegion::of(id), addr, (n as usize) << p.chunk_shift());
+            small_pages_in(SubRegion::of(id), addr, bytes);
         }
     }
 

@@ -9,6 +9,8 @@ use super::tally::Tier;
 use super::{Heap, Place, locate};
 use crate::arena;
 use crate::num::bits;
+use crate::num::ids::*;
+use crate::num::size::*;
 use crate::partition::decay::BELL;
 use crate::pool::Fault;
 use crate::run;
@@ -19,9 +21,9 @@ use crate::sync::{AtomicUsize, Ordering, Owned32, OwnedSize};
 const ENTRIES: usize = 8;
 /// Bytes of all blocks together, at most.
 const BYTES: usize = 2 << 20;
-/// Blocks above this are kept only until a size is wanted that is not here: else what grows would begin behind them, and
-/// go on in memory that was never used.
-const MERGED_FROM: usize = 256 << 10;
+/// Blocks from this size on are kept only until one is wanted of their partition that is not here: else what grows would
+/// begin behind them, and go on in memory that was never used.
+const PARTED_FROM: usize = 256 << 10;
 /// Bytes of a block, at most.
 pub const CACHED_MAX: usize = 1 << 20;
 
@@ -131,7 +133,7 @@ impl Heap {
         let cache = &self.medium_cache;
         let newest = cache.newest.get() as usize % ENTRIES;
         let addr = cache.addr[newest].get();
-        // A power of two is a block of chunks, aligned to its size.
+        // A power of two is a block of chunks: of one, aligned to its size, or of several, which may not be.
         if cache.bytes(newest) != bytes || bytes.is_power_of_two() && addr & (bytes - 1) != 0 {
             return None;
         }
@@ -173,13 +175,15 @@ impl Heap {
         }
     }
 
-    /// Before a block is taken that was not cached: gives back those of which it should use a part.
-    pub(super) fn uncache_largest(&self) {
-        if self.medium_cache.is_empty() {
+    /// Before a block of partition `p` is taken, which was not cached: gives back those in whose place it should rather be.
+    pub(super) fn uncache_for(&self, p: PartitionId) {
+        let cache = &self.medium_cache;
+        if cache.is_empty() {
             return;
         }
+        let partition = |at: usize| (cache.addr[at].get() - self.base()) >> PARTITION_SHIFT;
         for at in 0..ENTRIES {
-            if self.medium_cache.bytes(at) > MERGED_FROM {
+            if cache.bytes(at) >= PARTED_FROM && partition(at) == p.0.into() {
                 self.uncache(at);
             }
         }

@@ -25,6 +25,8 @@ pub const SUBREGIONS: usize = REGIONS * FANOUT;
 
 /// Bytes of a huge page of the system.
 pub const HUGE_PAGE: usize = 2 << 20;
+/// Bytes from which blocks that grow, and are filled, get huge pages: the unused part of the last is an eighth at most.
+pub const GROWN_HUGE: usize = 16 << 20;
 /// Bytes of a chunk of partition 0.
 pub const CHUNK: usize = 1 << CHUNK_SHIFT;
 /// Largest request served by pools.
