@@ -5,13 +5,9 @@ mod support;
 use std::fs;
 
 use aloof::raw;
-use support::block::{Request, doubled};
+use support::block::{block, doubled};
 use support::memory::peak;
 use support::{Block, KIB, MIB, child, memory};
-
-fn block(size: usize) -> Block {
-    Block::new(Request::of(size), size as u64).expect("there is memory")
-}
 
 fn peak_of_growth(to: usize, next: impl Fn(usize) -> usize) -> usize {
     let before = peak();

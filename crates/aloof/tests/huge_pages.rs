@@ -5,12 +5,8 @@ mod support;
 use std::fs;
 
 use aloof::raw;
-use support::block::{Request, doubled};
+use support::block::{block, doubled};
 use support::{Block, KIB, MIB, child, memory};
-
-fn block(size: usize) -> Block {
-    Block::new(Request::of(size), size as u64).expect("there is memory")
-}
 
 /// Bytes of the process in huge pages.
 fn in_huge_pages() -> usize {

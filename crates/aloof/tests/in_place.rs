@@ -6,12 +6,8 @@ mod support;
 use std::collections::HashMap;
 
 use aloof::raw;
-use support::block::Request;
+use support::block::block;
 use support::{Block, GIB, KIB, MIB, child, memory};
-
-fn block(size: usize) -> Block {
-    Block::new(Request::of(size), size as u64).expect("there is memory")
-}
 
 /// Sizes of each tier but the OS's mappings.
 const SIZES: [usize; 12] = [

@@ -112,7 +112,7 @@ fn growth(addr: usize, have: usize, size: usize) -> usize {
 }
 
 /// Moves the content of a large block to a new one, and frees it; null if that is refused. Pages move rather than bytes
-/// where the new block has none yet, or is whole sub-regions or large chunks, so that nothing is there twice and nothing is faulted in anew.
+/// where the new block has none yet, is whole sub-regions or large chunks: nothing is there twice, or faulted in anew.
 ///
 /// # Safety
 /// `addr` is a live block of `have` bytes, not used by others meanwhile.

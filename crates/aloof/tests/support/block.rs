@@ -205,6 +205,11 @@ impl Block {
     }
 }
 
+/// A block of `size` bytes, its content of the seed `size`.
+pub fn block(size: usize) -> Block {
+    Block::new(Request::of(size), size as u64).expect("there is memory")
+}
+
 /// A block of `to` bytes that doubled from `from` on, each page written when it came and read at the end.
 pub fn doubled(from: usize, to: usize) -> *mut u8 {
     let mark = |at: usize| (at / (4 * KIB)) as u8 | 1;
