@@ -21,6 +21,7 @@ mod session;
 mod stats;
 mod table;
 mod tools;
+mod warm;
 mod watch;
 
 pub use args::{Args, Suite, Task};

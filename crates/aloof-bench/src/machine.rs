@@ -24,6 +24,9 @@ pub struct Machine {
     pub rustc: String,
     /// The policy for transparent huge pages.
     pub huge_pages: String,
+    /// What becomes of free memory.
+    #[serde(default)]
+    pub free_memory: String,
 }
 
 impl Machine {
@@ -45,6 +48,12 @@ impl Machine {
             glibc: glibc_version(),
             rustc: rustc_version(),
             huge_pages: chosen(&read("/sys/kernel/mm/transparent_hugepage/enabled")).to_owned(),
+            free_memory: if crate::warm::reports_free_pages() {
+                "given to the host, touched before each measurement"
+            } else {
+                "kept"
+            }
+            .to_owned(),
         }
     }
 }

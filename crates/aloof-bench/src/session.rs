@@ -9,6 +9,7 @@ use crate::progress::Progress;
 use crate::record::{self, AllocatorNote, Geomean, Report, Row};
 use crate::stats::{geomean, median, paired_ratios, spread};
 use crate::tools::Tools;
+use crate::warm::Warmer;
 use anyhow::{Result, bail};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -62,6 +63,7 @@ pub fn run(
     };
     let mut progress = Progress::new(runs, &plan);
     let mut samples = vec![vec![Vec::<Sample>::new(); allocators.len()]; workloads.len()];
+    let mut warmer = Warmer::new(workloads.len());
     for pass in 1..=runs {
         let plan = turned(&plan, pass - 1, runs);
         for (i, &(w, a)) in plan.iter().enumerate() {
@@ -70,12 +72,28 @@ pub fn run(
                 "{} {} x{} on {}",
                 workload.suite, workload.name, workload.threads, allocator.name
             ));
-            if begins(&plan, i) && workload.driver.wants_warm_up() {
-                let cold = measure(workload, allocator, tools, timeout);
-                // Only a figure is left out, never a failure.
-                samples[w][a].extend(Some(cold).filter(|s| s.outcome.is_err()));
+            // One failure spoils the row; the next would take as long, where more memory is wanted than there is.
+            if let Some(failed) = samples[w][a].iter().find(|s| s.outcome.is_err()) {
+                let failed = failed.clone();
+                samples[w][a].push(failed);
+                progress.done();
+                continue;
             }
-            samples[w][a].push(measure(workload, allocator, tools, timeout));
+            let mut again = begins(&plan, i) && workload.driver.wants_warm_up();
+            loop {
+                warmer.warm(w);
+                let sample = measure(workload, allocator, tools, timeout);
+                let figures = sample.outcome.as_ref().ok();
+                let cold = figures.is_some_and(|f| warmer.learn(w, f.peak_rss_bytes)) || again;
+                // Only a figure is left out, never a failure.
+                if figures.is_none() || !cold {
+                    samples[w][a].push(sample);
+                }
+                if !cold {
+                    break;
+                }
+                again = false;
+            }
             progress.done();
         }
         // A run that is cut short leaves the passes that were whole.

@@ -10,7 +10,7 @@ pub fn render(report: &Report) -> String {
     let m = &report.machine;
     let _ = writeln!(
         text,
-        "{}, {} cores, {:.1} GiB, {}, {}, glibc {}, {}, huge pages {}",
+        "{}, {} cores, {:.1} GiB, {}, {}, glibc {}, {}, huge pages {}, free memory {}",
         m.processor,
         m.cores,
         m.memory_bytes as f64 / (1u64 << 30) as f64,
@@ -18,7 +18,8 @@ pub fn render(report: &Report) -> String {
         m.system,
         m.glibc,
         m.rustc,
-        m.huge_pages
+        m.huge_pages,
+        m.free_memory
     );
     for allocator in &report.allocators {
         let _ = writeln!(text, "  {:14} {}", allocator.name, allocator.version);

@@ -44,7 +44,7 @@ fn head(report: &Report, page: &mut String) {
     let runs = report.rows.first().map_or(0, |row| row.runs);
     let _ = write!(
         page,
-        "<h1>{} against its peers</h1><p class=\"note\">{} (UTC), {} cores of {}, {:.1} GiB, {}, {}, glibc {}, {}, transparent huge pages {}. \
+        "<h1>{} against its peers</h1><p class=\"note\">{} (UTC), {} cores of {}, {:.1} GiB, {}, {}, glibc {}, {}, transparent huge pages {}, free memory {}. \
          Runs of everything: {runs}, allocators in turn, a fresh process each; {} min in all. Command: <code>{}</code></p>",
         escape(subject),
         crate::record::utc_date(report.started_unix),
@@ -56,6 +56,7 @@ fn head(report: &Report, page: &mut String) {
         escape(&m.glibc),
         escape(&m.rustc),
         escape(&m.huge_pages),
+        escape(&m.free_memory),
         (report.elapsed_seconds / 60.0).ceil(),
         escape(&report.command),
     );
