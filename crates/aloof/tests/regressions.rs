@@ -232,3 +232,37 @@ fn memory_that_is_free_goes_back_to_the_os() {
         }
     });
 }
+
+/// A small zeroed block that is read before it is written costs one page fault a page, not one for the page of zeros and
+/// another for its own; a large one has no page before it is used.
+#[test]
+fn zeroed_blocks_that_are_read_first_fault_once() {
+    let name = "zeroed_blocks_that_are_read_first_fault_once";
+    let small_pages = [("ALOOF_HUGE_PAGES", "0")];
+    child::isolated_with(name, &small_pages, || {
+        for size in [1000, 3000, 4096] {
+            let before = memory::faults();
+            for _ in 0..16 * MIB / size {
+                // SAFETY: a live block of `size` bytes, never freed.
+                unsafe {
+                    let at = raw::malloc_zeroed(size);
+                    assert_eq!(at.read_volatile() | at.add(size - 1).read_volatile(), 0);
+                    at.write_volatile(1);
+                    at.add(size - 1).write_volatile(1);
+                }
+            }
+            let (faults, pages) = (memory::faults() - before, 16 * MIB / memory::PAGE);
+            eprintln!("{faults} {pages} {size}");
+            assert!(
+                faults < pages * 3 / 2,
+                "{faults} for {pages} pages of {size}"
+            );
+        }
+        let before = memory::resident();
+        for size in [20 * KIB, 100 * KIB, 3 * MIB] {
+            // SAFETY: no preconditions; never freed.
+            (0..10).for_each(|_| assert!(!unsafe { raw::malloc_zeroed(size) }.is_null()));
+        }
+        assert!(memory::resident() < before + MIB);
+    });
+}

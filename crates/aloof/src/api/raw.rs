@@ -51,6 +51,10 @@ pub unsafe fn malloc_zeroed(size: usize) -> *mut u8 {
     unsafe { small_zeroed(SizeClass::of(size), size) }
 }
 
+/// Zeroed blocks up to here, which lie in at most two pages, are taken to be written: only pages of larger ones may never
+/// be touched.
+const WRITTEN_MAX: usize = 4096;
+
 /// A block of a class, its first `size` bytes zeros.
 ///
 /// # Safety
@@ -74,9 +78,18 @@ pub(super) unsafe fn small_zeroed(class: SizeClass, size: usize) -> *mut u8 {
 /// A block must have at least `size` bytes.
 unsafe fn zeroed(block: Option<crate::direct::Block>, size: usize) -> *mut u8 {
     let at = route::pointer(block);
-    if block.is_some_and(|b| !b.zeroed) {
+    match block {
         // SAFETY: the caller's promise.
-        unsafe { at.write_bytes(0, size) };
+        Some(block) if !block.zeroed => unsafe { at.write_bytes(0, size) },
+        // Who reads a page first gets the page of zeros, and has it replaced, on all processors, when he writes.
+        Some(_) if (1..=WRITTEN_MAX).contains(&size) => {
+            // SAFETY: the caller's promise.
+            unsafe {
+                at.write_volatile(0);
+                at.add(size - 1).write_volatile(0);
+            }
+        }
+        _ => {}
     }
     at
 }

@@ -24,11 +24,20 @@ pub fn anonymous() -> usize {
 
 /// Peak resident bytes of the process.
 pub fn peak() -> usize {
+    usage().ru_maxrss as usize * 1024
+}
+
+/// Page faults of the process so far that needed no disk.
+pub fn faults() -> usize {
+    usage().ru_minflt as usize
+}
+
+fn usage() -> libc::rusage {
     // SAFETY: a rusage of zeros is valid.
     unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         assert_eq!(libc::getrusage(libc::RUSAGE_SELF, &mut usage), 0);
-        usage.ru_maxrss as usize * 1024
+        usage
     }
 }
 
