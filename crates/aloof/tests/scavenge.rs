@@ -8,25 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aloof::{Setting, raw};
-use support::block::Request;
+use support::block::{Request, touched};
 use support::{Block, KIB, MIB, Random, child, memory};
 
 /// Bytes that each thread allocates.
 const EACH: usize = 96 * MIB;
 const THREADS: usize = 2;
-
-/// A block all of whose pages are there, if it is not refused.
-fn touched(size: usize, seed: u64) -> Option<Block> {
-    let block = Block::new(Request::of(size), seed)?;
-    for at in (0..block.usable()).step_by(memory::PAGE) {
-        // SAFETY: the byte is the block's, and stays what it is.
-        unsafe {
-            let byte = block.as_ptr().add(at);
-            byte.write_volatile(byte.read_volatile());
-        }
-    }
-    Some(block)
-}
 
 /// Blocks of 16 bytes to 230 KiB, many small and few large, of `EACH` bytes together.
 fn fill(seed: u64) -> Vec<Block> {

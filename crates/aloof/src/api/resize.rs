@@ -2,7 +2,7 @@
 
 use super::route;
 use crate::direct;
-use crate::heap::{Heap, Place, locate};
+use crate::heap::{Heap, Place, common, locate};
 use crate::num::class::SizeClass;
 use crate::num::ids::{ChunkId, SubRegionId};
 use crate::num::size::*;
@@ -92,7 +92,7 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
             _ => fits(have, size).then_some(have),
         }
     };
-    let resized = with_current(resize).unwrap_or_else(|| fits(have, size).then_some(have));
+    let resized = with_owner(addr, resize).unwrap_or_else(|| fits(have, size).then_some(have));
     if let Some(bytes) = resized
         && bytes > have
     {
@@ -221,7 +221,7 @@ fn grown(addr: usize, before: usize, bytes: usize) {
         && is_filled(addr, before)
     {
         // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
-        with_current(|_| {
+        with_owner(addr, |_| {
             sub.note_part_huge();
             // SAFETY: the range is the block's and, behind its end, its sub-region's, which holds whole huge pages;
             // the advice changes no content.
@@ -258,11 +258,21 @@ fn keep_advice(to: direct::Block, pages: usize) {
             return None;
         }
         // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
-        with_current(|_| sub.note_part_huge())
+        with_owner(to.addr, |_| sub.note_part_huge())
     });
     if noted.is_none() {
         // SAFETY: the range is the block's; the advice changes no content.
         unsafe { System::prefer_huge_pages(to.addr, pages, false) };
+    }
+}
+
+/// Runs `f` on the heap in whose gate the block at `addr` is changed: the common one, if the block is its, else the calling
+/// thread's.
+fn with_owner<R>(addr: usize, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
+    if sub_region(addr).is_some_and(|(_, sub)| common::is_common(sub.owner())) {
+        common::with_common(f)
+    } else {
+        with_current(f)
     }
 }
 

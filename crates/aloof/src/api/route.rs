@@ -14,6 +14,7 @@
 //! partitions, then a mapping of its own.
 
 use crate::direct::{self, Block, huge};
+use crate::heap::common;
 use crate::heap::tally::{Tier, count_shared};
 use crate::heap::{CACHED_MAX, Front, Heap};
 use crate::num::class::SizeClass;
@@ -128,7 +129,19 @@ fn take_growing_chunks(size: usize, align: usize) -> Option<Block> {
 }
 
 fn take_run(p: PartitionId, size: usize) -> Option<Block> {
-    let in_partition = |p: PartitionId| with_heap(|heap| heap.take_run_block(p, size)).flatten();
+    let in_partition = |p: PartitionId| {
+        with_heap(|heap| {
+            heap.before_medium(p);
+            let own = || heap.take_run_block(p, size, heap);
+            if common::serves(size) {
+                common::with_common(|common| common.take_run_block(p, size, heap))
+                    .unwrap_or_else(own)
+            } else {
+                own()
+            }
+        })
+        .flatten()
+    };
     // Smaller partitions need less memory to be committed at once.
     let runs = (0..=p.0)
         .rev()

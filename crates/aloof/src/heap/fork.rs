@@ -43,8 +43,9 @@ pub fn orphan_all_but(me: Option<HeapId>) {
     for id in others() {
         let heap = Heap::of(id);
         heap.report_all();
-        registry::release(id);
+        registry::recycle(id);
     }
+    registry::reset_alive(me.is_some().into());
 }
 
 /// Collects all posts to an own sub-region; freers that were at it never come back.

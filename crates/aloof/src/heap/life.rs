@@ -1,5 +1,6 @@
 //! Opening, freeing by address, ending and adopting.
 
+use super::common;
 use super::flush::block_fault;
 use super::medium::{close, is_empty};
 use super::registry;
@@ -144,7 +145,7 @@ impl Heap {
             Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => {
                 (run::block_units(SubRegion::of(id), at) as usize) << id.partition().unit_shift()
             }
-            Ok(Place::Run(id, at)) => return self.post_run_block(id, at, addr),
+            Ok(Place::Run(id, at)) => return self.free_run_of_others(id, at, addr, false),
             Ok(Place::Direct(id)) => return free_direct(id, addr, false),
             Ok(Place::Huge(_)) => return free_shared(addr, Tier::Huge, huge::give(addr)),
         };
@@ -162,8 +163,18 @@ impl Heap {
             Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => {
                 self.give_run_block(id, at, true)
             }
+            Ok(Place::Run(id, at)) => self.free_run_of_others(id, at, addr, true),
             Ok(Place::Direct(id)) => free_direct(id, addr, true),
             _ => self.free(addr),
+        }
+    }
+
+    /// Frees a run block that is not this heap's: another thread's or the common heap's.
+    fn free_run_of_others(&self, id: SubRegionId, at: u32, addr: usize, emptied: bool) {
+        if !common::is_common(SubRegion::of(id).owner()) {
+            self.post_run_block(id, at, addr);
+        } else if !common::give(addr, emptied) {
+            block_fault(addr, Fault::DoubleFree);
         }
     }
 

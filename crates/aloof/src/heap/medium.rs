@@ -28,6 +28,8 @@ const DENSE_FROM: usize = 8;
 
 /// Partitions above a block's own in whose run arenas it is put before others are adopted or opened: units are twice as large in each.
 const BORROWED: usize = 2;
+/// Partitions, from a block's own, in whose run arenas units that were used before are looked for.
+const NEAR: [i8; 5] = [0, 1, 2, -1, -2];
 
 /// What chunks are wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -213,11 +215,16 @@ impl Heap {
         }
     }
 
-    /// A block of `n` chunks of partition `p`, aligned to a chunk, and in partition 0 to its size.
-    pub fn take_chunk_block(&self, p: PartitionId, n: u32) -> Option<Block> {
+    /// What a heap does before its thread takes a block of chunks or units of partition `p`, from whichever heap.
+    pub fn before_medium(&self, p: PartitionId) {
         self.read_mail();
         self.look_for_idle();
         self.uncache_for(p);
+    }
+
+    /// A block of `n` chunks of partition `p`, aligned to a chunk, and in partition 0 to its size.
+    pub fn take_chunk_block(&self, p: PartitionId, n: u32) -> Option<Block> {
+        self.before_medium(p);
         let (id, chunks) = self.take_chunks(p, n, Use::Block, || false)?;
         let chunks = chunks?;
         arena::start_block(SubRegion::of(id), chunks.at);
@@ -231,17 +238,23 @@ impl Heap {
         })
     }
 
-    /// A block of units of partition `p`.
-    pub fn take_run_block(&self, p: PartitionId, size: usize) -> Option<Block> {
+    /// A block of units of partition `p`, for the thread of heap `by`: this one, unless this is the common heap.
+    pub fn take_run_block(&self, p: PartitionId, size: usize, by: &Heap) -> Option<Block> {
         self.read_mail();
-        self.look_for_idle();
-        self.uncache_for(p);
         let n = (size.div_ceil(1 << p.unit_shift())) as u32;
         let shelf = &self.runs[p.0 as usize];
         let own = || take_units(shelf, n);
-        // Room that larger blocks left in own arenas. Smaller blocks than this the cache knows by their partition's units.
+        // Room in arenas of other partitions. Smaller blocks than this the cache knows by their partition's units.
+        let elsewhere = size > CACHED_MAX && !partition::has_pending(p);
+        let used = || {
+            if elsewhere {
+                self.take_used_units(p, size)
+            } else {
+                None
+            }
+        };
         let borrowed = || {
-            if size <= CACHED_MAX || partition::has_pending(p) {
+            if !elsewhere {
                 return None;
             }
             let above = (p.0 + 1..PARTITIONS as u8).take(BORROWED).map(PartitionId);
@@ -250,7 +263,7 @@ impl Heap {
                 take_units(&self.runs[q.0 as usize], n)
             })
         };
-        let (id, taken) = own().or_else(borrowed).or_else(|| {
+        let (id, taken) = used().or_else(own).or_else(borrowed).or_else(|| {
             for _ in 0..ADOPTIONS {
                 let Some(id) = adopt_any(p, Kind::Runs, 0) else {
                     break;
@@ -273,11 +286,30 @@ impl Heap {
         let bytes = align_up(size, 1 << p.unit_shift());
         self.count(Tier::Run, 1, bytes as i64);
         let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
-        self.judge_filled(id, addr, bytes, taken.zeroed);
+        by.judge_filled(id, addr, bytes, taken.zeroed);
         Some(Block {
             addr,
             bytes,
             zeroed: taken.zeroed,
+        })
+    }
+
+    /// Units that were used before, in own arenas of partition `p` or of one near it.
+    fn take_used_units(&self, p: PartitionId, size: usize) -> Option<(SubRegionId, run::Taken)> {
+        let at = |step| p.0.checked_add_signed(step).map(PartitionId);
+        let near = NEAR.into_iter().filter_map(at);
+        let large_enough = near.filter(|q| usize::from(q.0) < PARTITIONS && size <= q.subregion());
+        large_enough.into_iter().find_map(|q| {
+            let (n, shelf) = (
+                size.div_ceil(1 << q.unit_shift()) as u32,
+                &self.runs[q.0 as usize],
+            );
+            shelf.candidates(n, TRIES).find_map(|id| {
+                let sub = SubRegion::of(id);
+                let taken = run::take_used(sub, n)?;
+                shelf.update(id, run::longest(sub));
+                Some((id, taken))
+            })
         })
     }
 

@@ -6,6 +6,7 @@
 //! never unmapped; all but the inbox and the link is its thread's alone.
 
 mod collect;
+pub(crate) mod common;
 mod flush;
 mod fork;
 mod huge_pages;

@@ -10,12 +10,12 @@ use crate::sync::{AtomicU32, AtomicU64, Lock, Ordering};
 
 /// `version << 32 | id` of the first unused record, id 0 if none.
 static UNUSED: AtomicU64 = AtomicU64::new(0);
-/// Heaps alive now, the most there were, and all so far.
+/// Threads' heaps alive now, the most there were, and all so far.
 static ALIVE: AtomicU32 = AtomicU32::new(0);
 static PEAK: AtomicU32 = AtomicU32::new(0);
 static STARTED: AtomicU64 = AtomicU64::new(0);
 
-/// Heaps started so far, and alive at most.
+/// Threads' heaps started so far, and alive at most.
 pub fn counts() -> (u64, u32) {
     (
         STARTED.load(Ordering::Relaxed),
@@ -23,12 +23,18 @@ pub fn counts() -> (u64, u32) {
     )
 }
 
-/// A heap for the calling thread, open and empty; none if the OS refuses or there are too many.
-pub fn acquire() -> Option<&'static Heap> {
+/// A heap, open and empty, that no thread has; none if the OS refuses or there are too many.
+pub fn open() -> Option<&'static Heap> {
     let id = unused().or_else(space::new_heap)?;
     let heap = Heap::of(id);
     heap.open(id);
     heap.shared().live.store(1, Ordering::Release);
+    Some(heap)
+}
+
+/// One for the calling thread.
+pub fn acquire() -> Option<&'static Heap> {
+    let heap = open()?;
     STARTED.fetch_add(1, Ordering::Relaxed);
     PEAK.fetch_max(ALIVE.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
     Some(heap)
@@ -90,11 +96,21 @@ fn unused() -> Option<HeapId> {
     None
 }
 
-/// Recycles a record that owns nothing any more.
+/// Ends the use of a thread's heap that owns nothing any more.
 pub fn release(id: HeapId) {
+    ALIVE.fetch_sub(1, Ordering::Relaxed);
+    recycle(id);
+}
+
+/// In the child of a fork: there is one thread, with a heap or without.
+pub fn reset_alive(alive: u32) {
+    ALIVE.store(alive, Ordering::Relaxed);
+}
+
+/// Recycles a record.
+pub fn recycle(id: HeapId) {
     let shared = Heap::of(id).shared();
     shared.live.store(0, Ordering::Release);
-    ALIVE.fetch_sub(1, Ordering::Relaxed);
     let mut head = UNUSED.load(Ordering::Relaxed);
     loop {
         shared.next.store(head as u32, Ordering::Relaxed);
@@ -107,7 +123,7 @@ pub fn release(id: HeapId) {
     }
 }
 
-/// Heaps that threads have now.
+/// Heaps in use now.
 pub fn live() -> impl Iterator<Item = HeapId> {
     space::heaps().filter(|&id| Heap::of(id).shared().live.load(Ordering::Acquire) == 1)
 }

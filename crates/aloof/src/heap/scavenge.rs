@@ -8,7 +8,7 @@
 //! Magazines and slots are their threads' alone.
 
 use super::huge_pages::{small_pages, small_pages_in};
-use super::{Heap, registry};
+use super::{Heap, common, registry};
 use crate::arena;
 use crate::num::bits;
 use crate::num::ids::*;
@@ -32,8 +32,12 @@ pub enum Reach {
     All,
 }
 
-/// Visits another heap, if its thread is not inside; `f` may do what the thread may, but for magazines and slots.
+/// Visits another heap, if its thread is not inside; `f` may do what the thread may, but for magazines and slots. The common
+/// heap is used in turn with the threads: between them its gate is seldom open.
 fn visit<R>(id: HeapId, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
+    if common::is_common(id) {
+        return common::with_common(f);
+    }
     let heap = Heap::of(id);
     heap.gate.try_visit(System::barrier_everywhere).then(|| {
         let result = f(heap);

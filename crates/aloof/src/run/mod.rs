@@ -171,7 +171,16 @@ pub fn is_start(sub: &SubRegion, at: u32) -> bool {
 
 /// Takes `n` units: the lowest that are free in a row.
 pub fn take(sub: &SubRegion, n: u32) -> Option<Taken> {
-    let at = first_fit(free_words(sub), n)?;
+    take_below(sub, n, UNITS as u32)
+}
+
+/// The same if all of them were used before.
+pub fn take_used(sub: &SubRegion, n: u32) -> Option<Taken> {
+    take_below(sub, n, sub.touched.get() as u32)
+}
+
+fn take_below(sub: &SubRegion, n: u32, end: u32) -> Option<Taken> {
+    let at = first_fit(free_words(sub), n).filter(|at| at + n <= end)?;
     set_start(sub, at, true);
     join(sub, at, n - 1, true);
     count_used(sub, n, 0);

@@ -26,14 +26,15 @@ fn light_barrier() {
 }
 
 /// Yields; after a while sleeps, because a thread of higher priority would yield to nobody else.
-fn pause(waits: u32) {
+pub(super) fn pause(waits: u32) {
     #[cfg(loom)]
     {
         let _ = waits;
         loom::thread::yield_now();
     }
     #[cfg(not(loom))]
-    // SAFETY: sched_yield has no preconditions, and the time is valid.
+    // SAFETY: sched_yield has no preconditions, and the time is valid. The system call itself, since the C library's function
+    // ends threads that are cancelled; errno is put back.
     unsafe {
         if waits < 32 {
             libc::sched_yield();
@@ -42,7 +43,11 @@ fn pause(waits: u32) {
                 tv_sec: 0,
                 tv_nsec: 50_000,
             };
-            libc::nanosleep(&time, core::ptr::null_mut());
+            let errno = libc::__errno_location();
+            let before = *errno;
+            let left = core::ptr::null_mut::<libc::timespec>();
+            libc::syscall(libc::SYS_nanosleep, &raw const time, left);
+            *errno = before;
         }
     }
 }

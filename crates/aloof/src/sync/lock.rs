@@ -1,4 +1,4 @@
-//! A lock for the rare paths that call the OS: spins a little, then yields.
+//! A lock for the rare paths that call the OS: spins a little, then yields, then sleeps.
 //!
 //! It never allocates, can be held over `fork` and needs no destructor.
 
@@ -35,8 +35,7 @@ impl Lock {
             if spins < 64 {
                 core::hint::spin_loop();
             } else {
-                // SAFETY: sched_yield has no preconditions.
-                unsafe { libc::sched_yield() };
+                super::gate::pause(spins - 64);
             }
         }
         Guard { lock: self }

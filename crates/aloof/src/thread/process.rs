@@ -98,6 +98,7 @@ pub fn begin_late() {
 unsafe extern "C" fn before_fork() {
     heap::SPARE_IN_USE.hold();
     scavenger::before_fork();
+    heap::common::before_fork();
     LOCK.hold();
     space::before_fork();
     huge::before_fork();
@@ -107,6 +108,7 @@ unsafe extern "C" fn after_fork_parent() {
     huge::after_fork();
     space::after_fork();
     LOCK.unlock();
+    heap::common::after_fork_parent();
     scavenger::after_fork_parent();
     heap::SPARE_IN_USE.unlock();
 }
@@ -115,6 +117,7 @@ unsafe extern "C" fn after_fork_child() {
     huge::after_fork();
     space::after_fork();
     LOCK.unlock();
+    heap::common::after_fork_child();
     scavenger::after_fork_child();
     heap::SPARE_IN_USE.unlock();
     if let Some(dir) = options().and_then(|o| o.live_dir) {

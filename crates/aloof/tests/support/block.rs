@@ -2,7 +2,7 @@
 
 use aloof::raw;
 
-use super::{KIB, errno, pattern};
+use super::{KIB, errno, memory, pattern};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug)]
@@ -208,6 +208,19 @@ impl Block {
 /// A block of `size` bytes, its content of the seed `size`.
 pub fn block(size: usize) -> Block {
     Block::new(Request::of(size), size as u64).expect("there is memory")
+}
+
+/// A block all of whose pages are there, if it is not refused.
+pub fn touched(size: usize, seed: u64) -> Option<Block> {
+    let block = Block::new(Request::of(size), seed)?;
+    for at in (0..block.usable()).step_by(memory::PAGE) {
+        // SAFETY: the byte is the block's, and stays what it is.
+        unsafe {
+            let byte = block.addr.add(at);
+            byte.write_volatile(byte.read_volatile());
+        }
+    }
+    Some(block)
 }
 
 /// A block of `to` bytes that doubled from `from` on, each page written when it came and read at the end.
