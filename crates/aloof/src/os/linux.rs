@@ -11,17 +11,7 @@ use libc::{PROT_NONE, PROT_READ, PROT_WRITE};
 /// The real thing.
 pub struct Linux;
 
-/// Runs `f` and puts errno back as it was.
-pub(crate) fn keep_errno<T>(f: impl FnOnce() -> T) -> T {
-    // SAFETY: the address of errno is valid for the life of the thread.
-    unsafe {
-        let errno = libc::__errno_location();
-        let before = *errno;
-        let result = f();
-        *errno = before;
-        result
-    }
-}
+pub(crate) use crate::sync::keep_errno;
 
 /// Sets errno to ENOMEM: an allocation was refused.
 #[cold]
@@ -45,7 +35,7 @@ fn mmap(addr: usize, len: usize, prot: i32, flags: i32) -> Result<usize, Refused
             )
         };
         if got == libc::MAP_FAILED {
-            // SAFETY: as in keep_errno.
+            // SAFETY: the address of errno is valid for the life of the thread.
             let occupied = unsafe { *libc::__errno_location() } == libc::EEXIST;
             return Err(if occupied {
                 Refused::Occupied

@@ -1,6 +1,6 @@
 //! A bell that wakes one sleeper. Ringing one that rang already is a load.
 
-use super::{AtomicU32, Ordering};
+use super::{AtomicU32, Ordering, keep_errno};
 
 /// The bell.
 pub struct Bell {
@@ -51,10 +51,8 @@ impl Bell {
     }
 
     fn futex(&self, operation: i32, value: u32) {
-        // SAFETY: the word outlives the call; errno is put back.
-        unsafe {
-            let errno = libc::__errno_location();
-            let before = *errno;
+        // SAFETY: the word outlives the call.
+        keep_errno(|| unsafe {
             libc::syscall(
                 libc::SYS_futex,
                 self.rang.as_ptr(),
@@ -62,7 +60,6 @@ impl Bell {
                 value,
                 core::ptr::null::<libc::timespec>(),
             );
-            *errno = before;
-        }
+        });
     }
 }

@@ -34,8 +34,8 @@ pub(super) fn pause(waits: u32) {
     }
     #[cfg(not(loom))]
     // SAFETY: sched_yield has no preconditions, and the time is valid. The system call itself, since the C library's function
-    // ends threads that are cancelled; errno is put back.
-    unsafe {
+    // ends threads that are cancelled.
+    super::keep_errno(|| unsafe {
         if waits < 32 {
             libc::sched_yield();
         } else {
@@ -43,13 +43,10 @@ pub(super) fn pause(waits: u32) {
                 tv_sec: 0,
                 tv_nsec: 50_000,
             };
-            let errno = libc::__errno_location();
-            let before = *errno;
             let left = core::ptr::null_mut::<libc::timespec>();
             libc::syscall(libc::SYS_nanosleep, &raw const time, left);
-            *errno = before;
         }
-    }
+    });
 }
 
 impl Gate {

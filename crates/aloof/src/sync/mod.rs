@@ -10,6 +10,10 @@ pub(crate) use core::sync::atomic::{
 #[cfg(loom)]
 pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
+#[cfg(not(loom))]
+mod errno;
+#[cfg(not(loom))]
+pub(crate) use errno::keep_errno;
 mod gate;
 pub(crate) use gate::Gate;
 #[cfg(not(loom))]
