@@ -36,11 +36,7 @@ impl Machine {
         Machine {
             processor: field(&read("/proc/cpuinfo"), "model name", ':').to_owned(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            memory_bytes: field(&read("/proc/meminfo"), "MemTotal", ':')
-                .trim_end_matches(" kB")
-                .parse()
-                .unwrap_or(0)
-                * 1024,
+            memory_bytes: memory(&read("/proc/meminfo"), "MemTotal"),
             kernel: format!("Linux {}", read("/proc/sys/kernel/osrelease").trim()),
             system: field(&read("/etc/os-release"), "PRETTY_NAME", '=')
                 .trim_matches('"')
@@ -56,6 +52,12 @@ impl Machine {
             .to_owned(),
         }
     }
+}
+
+/// A figure of `/proc/meminfo`, in bytes; 0 if it is not there.
+pub fn memory(meminfo: &str, name: &str) -> u64 {
+    let kib = field(meminfo, name, ':').trim_end_matches(" kB");
+    kib.parse::<u64>().unwrap_or(0) * 1024
 }
 
 /// The running C library's version.

@@ -4,6 +4,7 @@
 //! page next waits for it, up to fifty times as long as for a page that is there. Without this, a measurement would show
 //! which process ran before it.
 
+use crate::machine::memory;
 use std::{fs, ptr};
 
 const HUGE: usize = 2 << 20;
@@ -75,17 +76,8 @@ fn touch(bytes: u64) {
 }
 
 fn free_bytes() -> u64 {
-    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    available(&text)
-}
-
-/// `MemAvailable` of `/proc/meminfo`, in bytes.
-fn available(meminfo: &str) -> u64 {
-    meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))
-        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
-        .map_or(0, |kib| kib * 1024)
+    let meminfo = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    memory(&meminfo, "MemAvailable")
 }
 
 #[cfg(test)]
@@ -108,11 +100,9 @@ mod tests {
 
     #[test]
     fn free_memory_is_read() {
-        assert_eq!(
-            available("MemTotal: 9 kB\nMemAvailable:  12 kB\n"),
-            12 << 10
-        );
-        assert_eq!(available(""), 0);
+        let meminfo = "MemTotal: 9 kB\nMemAvailable:  12 kB\n";
+        assert_eq!(memory(meminfo, "MemAvailable"), 12 << 10);
+        assert_eq!(memory("", "MemAvailable"), 0);
         assert!(free_bytes() > 1 << 20);
     }
 }
