@@ -3,13 +3,13 @@
 mod support;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use aloof::raw;
-use support::block::{block, touched};
+use support::block::{block, touched, written};
 use support::{Block, KIB, MIB, Random, child, errno, memory};
 
 const SIZES: [usize; 4] = [1100 * KIB, 3 * MIB, 7_000_000, 20_000_000];
@@ -200,19 +200,9 @@ fn what_is_free_in_the_heap_goes_back() {
     });
 }
 
-/// A block all of whose pages are there, filled by nobody who would have to check it.
-fn written(size: usize) -> usize {
-    // SAFETY: a live block of the bytes written.
-    unsafe {
-        let at = raw::malloc(size);
-        at.write_bytes(1, size);
-        at.expose_provenance()
-    }
-}
-
-fn free(at: usize) {
+fn free(at: *mut u8) {
     // SAFETY: a live block that nobody uses any more.
-    unsafe { raw::free(std::ptr::with_exposed_provenance_mut(at)) };
+    unsafe { raw::free(at) };
 }
 
 /// What is free goes back at once when somebody asks for it, however busy others are with the heap.
@@ -230,7 +220,7 @@ fn a_purge_gives_back_what_is_free_while_others_use_the_heap() {
                     }
                 });
             }
-            let blocks: Vec<usize> = (0..100).map(|_| written(1500 * KIB)).collect();
+            let blocks: Vec<*mut u8> = (0..100).map(|_| written(1500 * KIB)).collect();
             let (kept, freed): (Vec<_>, Vec<_>) = blocks
                 .into_iter()
                 .enumerate()
@@ -247,12 +237,12 @@ fn a_purge_gives_back_what_is_free_while_others_use_the_heap() {
 }
 
 /// What the handlers of the test below free, and which of them does.
-static KEPT: AtomicUsize = AtomicUsize::new(0);
+static KEPT: AtomicPtr<u8> = AtomicPtr::new(std::ptr::null_mut());
 static HANDLER: AtomicUsize = AtomicUsize::new(0);
 
 fn handler(number: usize) {
     if HANDLER.load(Ordering::Relaxed) == number {
-        free(KEPT.swap(0, Ordering::Relaxed));
+        free(KEPT.swap(std::ptr::null_mut(), Ordering::Relaxed));
         free(written(1500 * KIB));
     }
 }

@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::thread;
 
 use aloof::raw;
-use support::block::Request;
+use support::block::{Request, written};
+
 use support::{Block, GIB, KIB, MIB, Random, child, memory};
 
 /// Live blocks of these sizes, all distinct and whole.
@@ -206,18 +207,9 @@ fn what_is_freed_of_an_orphan_is_had_by_its_adopter() {
 #[test]
 fn memory_that_is_free_goes_back_to_the_os() {
     child::isolated("memory_that_is_free_goes_back_to_the_os", || {
-        let touched = |size: usize| {
-            // SAFETY: the block has `size` bytes.
-            unsafe {
-                let at = raw::malloc(size);
-                assert!(!at.is_null());
-                at.write_bytes(1, size);
-                at
-            }
-        };
         for size in [100, 5000, 64 * KIB, 100_000, 3 * MIB, 8 * MIB] {
             let before = memory::resident();
-            let blocks: Vec<_> = (0..100 * MIB / size).map(|_| touched(size)).collect();
+            let blocks: Vec<_> = (0..100 * MIB / size).map(|_| written(size)).collect();
             let full = memory::resident();
             assert!(full > before + 95 * MIB, "{before} {full}");
             // SAFETY: each is freed once.
@@ -252,7 +244,6 @@ fn zeroed_blocks_that_are_read_first_fault_once() {
                 }
             }
             let (faults, pages) = (memory::faults() - before, 16 * MIB / memory::PAGE);
-            eprintln!("{faults} {pages} {size}");
             assert!(
                 faults < pages * 3 / 2,
                 "{faults} for {pages} pages of {size}"

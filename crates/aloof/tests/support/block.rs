@@ -223,6 +223,17 @@ pub fn touched(size: usize, seed: u64) -> Option<Block> {
     Some(block)
 }
 
+/// The same, of which nobody knows the content: raw, for who frees it as it is.
+pub fn written(size: usize) -> *mut u8 {
+    // SAFETY: the block has `size` bytes.
+    unsafe {
+        let at = raw::malloc(size);
+        assert!(!at.is_null());
+        at.write_bytes(1, size);
+        at
+    }
+}
+
 /// A block of `to` bytes that doubled from `from` on, each page written when it came and read at the end.
 pub fn doubled(from: usize, to: usize) -> *mut u8 {
     let mark = |at: usize| (at / (4 * KIB)) as u8 | 1;
