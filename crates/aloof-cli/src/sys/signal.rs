@@ -50,9 +50,9 @@ impl Waited {
                 tv_nsec: rest.subsec_nanos().into(),
             });
             let rest = rest.as_ref().map_or(ptr::null(), ptr::from_ref);
+            let (set, place) = (&raw const self.set, info.as_mut_ptr());
             // SAFETY: a valid set and a valid time (or none) to read, and a valid place to write.
-            let signal =
-                unsafe { libc::sigtimedwait(&raw const self.set, info.as_mut_ptr(), rest) };
+            let signal = unsafe { libc::sigtimedwait(set, place, rest) };
             if signal > 0 {
                 // SAFETY: zeroed at first, filled by the call that succeeded.
                 let info = unsafe { info.assume_init() };
