@@ -101,9 +101,30 @@ fn case(name: impl Into<String>, fault: impl FnOnce() + 'static) -> Case {
 fn at_once(name: impl Into<String>, fault: impl FnOnce() + 'static) -> Case {
     case(name, || {
         fault();
-        // SAFETY: _exit has no preconditions; nothing of the allocator runs after it.
-        unsafe { libc::_exit(0) };
+        leave();
     })
+}
+
+/// The same with a block of this size, by another thread, which has some of its own and does not come to its end either.
+fn at_once_by_another(
+    name: impl Into<String>,
+    size: usize,
+    fault: impl FnOnce(Shared) + Send + 'static,
+) -> Case {
+    case(name, move || {
+        let block = Shared(malloc(size));
+        on_a_thread(move || {
+            let _own: Vec<_> = (0..40).map(|_| malloc(size)).collect();
+            fault(block);
+            leave();
+        });
+    })
+}
+
+/// Ends the process; nothing of the allocator runs any more.
+fn leave() {
+    // SAFETY: _exit has no preconditions.
+    unsafe { libc::_exit(0) };
 }
 
 /// The fault with a warm heap, and as the first call of the process.
@@ -208,6 +229,11 @@ fn interior() -> Vec<Case> {
                 let inside = Shared(doomed(malloc(size).wrapping_add(offset)));
                 on_a_thread(move || inside.free());
             }));
+            cases.push(at_once_by_another(
+                format!("{offset} bytes into a small {size}, by one that has some"),
+                size,
+                move |block| free(doomed(block.0.wrapping_add(offset))),
+            ));
         }
     }
     for size in SMALL {
@@ -375,6 +401,30 @@ fn freed_small() -> Vec<Case> {
                 });
             },
         ));
+        cases.push(at_once_by_another(
+            format!("small {size} twice by another thread, which has some of its own"),
+            size,
+            |block| {
+                doomed(block.0);
+                block.free();
+                block.free();
+            },
+        ));
+        for latest in LATEST {
+            let name =
+                format!("small {size} twice by another thread, which has some, by {latest:?}");
+            cases.push(case(name, move || {
+                let (block, other) = (Shared(doomed(malloc(size))), Shared(malloc(size)));
+                on_a_thread(move || {
+                    latest.see(size, move || {
+                        let _own: Vec<_> = (0..40).map(|_| malloc(size)).collect();
+                        block.free();
+                        other.free();
+                        block.free();
+                    });
+                });
+            }));
+        }
         cases.push(case(
             format!("small {size} by two other threads"),
             move || {

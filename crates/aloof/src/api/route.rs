@@ -24,7 +24,7 @@ use crate::os::limit::{self, Verdict};
 use crate::os::linux::set_errno_no_memory;
 use crate::partition;
 use crate::space;
-use crate::thread::{after_allocation, current, with_current, with_heap};
+use crate::thread::{after_allocation, current, front, with_current, with_heap};
 
 /// What serves a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -311,11 +311,32 @@ pub fn large_slow(size: usize) -> *mut u8 {
     }
 }
 
-/// free of what the hot path does not know: first a small block of another heap.
+/// free of what the hot path does not know: first a block of another heap that finds a place here.
 #[cold]
 #[inline(never)]
 pub fn free_slow(addr: usize) {
-    if addr != 0 && !current().is_some_and(|heap| heap.try_send(addr)) {
+    let front = front();
+    match front.tag_at(addr) {
+        None => free_any_slow(addr),
+        Some(tag) if front.take_in(addr, tag) => {}
+        Some(_) => free_small_slow(addr),
+    }
+}
+
+/// free of a block of a pool: mostly another heap's.
+#[cold]
+#[inline(never)]
+fn free_small_slow(addr: usize) {
+    if !current().is_some_and(|heap| heap.try_others(addr)) {
+        free_any_slow(addr);
+    }
+}
+
+/// free of any block, by a thread that may have no heap.
+#[cold]
+#[inline(never)]
+fn free_any_slow(addr: usize) {
+    if addr != 0 {
         // A thread that gets no heap for want of memory frees by the spare one.
         with_heap(|heap| heap.free(addr));
     }

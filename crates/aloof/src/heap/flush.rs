@@ -43,13 +43,18 @@ impl Heap {
         let hot = &self.front.hot[class.index()];
         let bottom = self.magazine_bottom(class);
         let len = self.magazine_len(class);
-        // SAFETY: `n` <= `len` entries from the bottom on are blocks; the rest moves down.
-        unsafe {
-            self.give_blocks(class, core::slice::from_raw_parts(bottom, n));
-            core::ptr::copy(bottom.wrapping_add(n), bottom, len - n);
-        }
+        // SAFETY: `n` <= `len` entries from the bottom on are blocks, and nobody else's.
+        let oldest = unsafe { core::slice::from_raw_parts_mut(bottom, n) };
+        let own = if self.guests[class.index()].leave(n, len) {
+            self.send_guests(class, oldest)
+        } else {
+            n
+        };
+        self.give_blocks(class, &oldest[..own]);
+        // SAFETY: the rest moves down.
+        unsafe { core::ptr::copy(bottom.wrapping_add(n), bottom, len - n) };
         hot.set(bottom.wrapping_add(len - n));
-        self.count_pool_blocks(class, -(n as i64));
+        self.count_pool_blocks(class, -(own as i64));
     }
 
     /// Returns blocks to their pools.

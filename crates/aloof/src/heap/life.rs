@@ -116,7 +116,7 @@ impl Heap {
     /// Frees a small block of another's, if that is what lies at `addr`: the most frequent of the frees that
     /// the hot path does not serve. False if it is not.
     #[inline(always)]
-    pub fn try_send(&self, addr: usize) -> bool {
+    pub fn try_others(&self, addr: usize) -> bool {
         let offset = addr.wrapping_sub(self.base());
         if offset >= 1 << PARTITION_SHIFT {
             return false;
@@ -124,7 +124,7 @@ impl Heap {
         let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
         let others = tag != 0 && tag >> 8 != self.id().0;
         if others {
-            self.send(offset, SizeClass(tag as u8));
+            self.free_of_others(offset, SizeClass(tag as u8));
         }
         others
     }
@@ -137,7 +137,9 @@ impl Heap {
             Ok(Place::Pool(_, tag)) if tag >> 8 == me.0 => {
                 return self.push_slow(SizeClass(tag as u8), addr);
             }
-            Ok(Place::Pool(_, tag)) => return self.send(addr - self.base(), SizeClass(tag as u8)),
+            Ok(Place::Pool(_, tag)) => {
+                return self.free_of_others(addr - self.base(), SizeClass(tag as u8));
+            }
             Ok(Place::Chunk(id, _, n)) if SubRegion::of(id).owner() == me => {
                 (n as usize) << id.partition().chunk_shift()
             }

@@ -8,6 +8,7 @@
 //! alignment of `top`. A class without a magazine has its top at [`EMPTY_MAGAZINE`], which is both.
 
 use super::flush::block_fault;
+use super::guests::Guests;
 use super::{Heap, MAGAZINES, Small};
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_SLOTS, SizeClass};
 use crate::num::ids::*;
@@ -94,7 +95,7 @@ impl Heap {
     }
 
     /// Sets the sentinel; the bottom of the empty magazine.
-    fn new_magazine(&self, class: SizeClass) -> *mut usize {
+    pub(super) fn new_magazine(&self, class: SizeClass) -> *mut usize {
         let bottom = self.magazine_bottom(class);
         // SAFETY: the place below the bottom lies in the record's buffer of this class.
         unsafe { bottom.wrapping_sub(1).write(0) };
@@ -142,6 +143,7 @@ impl Heap {
             }
         }
         self.count_pool_blocks(class, i64::from(blocks));
+        self.guests[class.index()].invite(class.info(), blocks);
         let newest = top.wrapping_sub(1);
         self.front.hot[class.index()].set(newest);
         Some(Small {
@@ -216,5 +218,6 @@ impl Heap {
         for c in 0..CLASSES {
             self.front.hot[c].set(EMPTY_MAGAZINE);
         }
+        self.guests.iter().for_each(Guests::forget);
     }
 }

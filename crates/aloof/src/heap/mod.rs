@@ -1,14 +1,16 @@
 //! The thread heap: caches in front, pools, arenas and runs behind.
 //!
 //! A request comes down from `api`: magazine ([`magazine`], emptied by [`flush`]), slot and pools ([`small`]), chunks and runs
-//! ([`medium`], and those freed last in [`medium_cache`]). Frees of other threads' blocks go through the outbox ([`outbox`]) and come back through the
-//! inbox ([`collect`]). What a busy thread does not use goes back ([`idle`]). [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but
-//! never unmapped; all but the inbox and the link is its thread's alone.
+//! ([`medium`], and those freed last in [`medium_cache`]). Blocks of other threads stay in magazines as [`guests`], or go through
+//! the outbox ([`outbox`]) and come back through the inbox ([`collect`]). What a busy thread does not use goes back ([`idle`]).
+//! [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but never unmapped; all but the inbox and the
+//! link is its thread's alone.
 
 mod collect;
 pub(crate) mod common;
 mod flush;
 mod fork;
+mod guests;
 mod huge_pages;
 mod idle;
 mod life;
@@ -175,6 +177,8 @@ pub struct Heap {
     outbox: [Parcel; PARCELS],
     /// What the caches of a class looked like last time; see [`idle`].
     seen: [Owned64; CLASSES],
+    /// By class; see [`guests`].
+    guests: [guests::Guests; CLASSES],
 }
 
 /// What others write.

@@ -40,9 +40,24 @@ impl Parcel {
 }
 
 impl Heap {
-    /// Frees a small block, `offset` from the base, of another's pool of this class.
+    /// Frees a small block, `offset` from the base, of another's pool of this class: keeps it or sends it home.
     #[inline(always)]
-    pub fn send(&self, offset: usize, class: SizeClass) {
+    pub(super) fn free_of_others(&self, offset: usize, class: SizeClass) {
+        let (pool, block) = self.find(offset, class);
+        if !self.take_in(class, self.base() + offset) {
+            self.send_block(offset, class, pool, block);
+        }
+    }
+
+    /// Sends a small block, `offset` from the base, of another's pool of this class home.
+    pub(super) fn send(&self, offset: usize, class: SizeClass) {
+        let (pool, block) = self.find(offset, class);
+        self.send_block(offset, class, pool, block);
+    }
+
+    /// The pool of this class in which a block starts `offset` from the base, and its index there.
+    #[inline(always)]
+    fn find(&self, offset: usize, class: SizeClass) -> (PoolId, usize) {
         let chunk = ChunkId::at(offset);
         let (pool, distance) = Pool::of_chunk(chunk);
         let info = class.info();
@@ -51,6 +66,12 @@ impl Heap {
         if block * info.size as usize != within || block >= usize::from(info.blocks) {
             block_fault(self.base() + offset, Fault::Interior);
         }
+        (pool, block)
+    }
+
+    #[inline(always)]
+    fn send_block(&self, offset: usize, class: SizeClass, pool: PoolId, block: usize) {
+        let info = class.info();
         let (key, bit) = (Parcel::key(pool, block / 64), 1u64 << (block % 64));
         let parcel = &self.outbox[Parcel::place(key)];
         let mask = parcel.mask.get();

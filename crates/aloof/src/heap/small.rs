@@ -65,6 +65,7 @@ impl Heap {
         let word = pool.take_word()?;
         self.restock(id);
         self.count_pool_blocks(class, i64::from(word.blocks));
+        self.guests[class.index()].invite(class.info(), word.blocks);
         let base = self.base() + pool.offset() + word.index as usize * 64 * class.size();
         let slot = &self.front.slots[class.index()];
         self.return_slot(class);
