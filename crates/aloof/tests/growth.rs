@@ -127,6 +127,32 @@ fn what_grows_finds_the_pages_of_what_grew_before() {
     });
 }
 
+/// A step that moves pages away leaves a place that the next block has to fault in anew.
+#[test]
+fn what_doubles_again_and_again_faults_in_nothing() {
+    child::isolated("what_doubles_again_and_again_faults_in_nothing", || {
+        let round = |_| {
+            let large = doubled(64, 32 * MIB);
+            let small = [(); 200].map(|()| doubled(16, 16 * KIB));
+            let other = doubled(5000, 10_000_000);
+            // SAFETY: live blocks, each freed once.
+            unsafe {
+                [other]
+                    .into_iter()
+                    .chain(small)
+                    .chain([large])
+                    .for_each(|block| raw::free(block))
+            };
+        };
+        (0..4).for_each(round);
+        let before = memory::faults();
+        (0..10).for_each(round);
+        let faults = memory::faults() - before;
+        println!("{faults} page faults");
+        assert!(faults < 1000, "{faults} page faults");
+    });
+}
+
 /// What grows begins where there is room, not behind large blocks that were freed and are kept.
 #[test]
 fn what_grows_again_and_again_stays_where_it_was() {

@@ -85,7 +85,7 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
             Ok(Place::Chunk(id, at, _))
                 if SubRegion::of(id).owner() == me
                     && size > have
-                    && (size <= CHUNK_MAX || id.partition() == route::GROWING) =>
+                    && (id.partition() == route::GROWING || size <= grown_among_others(size)) =>
             {
                 heap.resize_chunk_block(id, at, size)
             }
@@ -99,6 +99,15 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
         grown(addr, have, bytes);
     }
     resized.is_some()
+}
+
+/// Bytes to which a chunk block that grows to `size` does so where others are.
+fn grown_among_others(size: usize) -> usize {
+    if size.is_power_of_two() {
+        route::GROWING_MIN
+    } else {
+        CHUNK_MAX
+    }
 }
 
 /// Bytes that the block at `addr` gets if it grows to `size` where it is.

@@ -9,7 +9,7 @@
 //! | up to 8 GiB | sub-regions, the size rounded up to a power of two |
 //! | more | the OS |
 //!
-//! A block that grew by realloc beyond chunks takes chunks all the same, up to 128 MiB. An alignment above what a tier
+//! A block that grew by realloc beyond 2 MiB takes chunks of 4 MiB, up to 128 MiB. An alignment above what a tier
 //! gives makes the size a power of two. If a tier is refused memory the next that can serve the size is asked: smaller
 //! partitions, then a mapping of its own.
 
@@ -44,9 +44,11 @@ pub enum Route {
 /// Units that a run arena has for a block at least: the smaller the block, the less its last unit is wasted.
 const RUN_SHARE_SHIFT: u32 = 3;
 
-/// Partition of the arenas with the largest chunks, in which blocks of a power of two grow beyond [`CHUNK_MAX`]: all in
+/// Partition of the arenas with the largest chunks, in which blocks of a power of two grow beyond [`GROWING_MIN`]: all in
 /// one, so that each finds the pages that the one before left.
 pub const GROWING: PartitionId = PartitionId((CHUNK_MAX.ilog2() - CHUNK_SHIFT) as u8);
+/// Bytes to which they grow elsewhere: at most what a step copies, so that the pages stay there for the next.
+pub const GROWING_MIN: usize = 2 << 20;
 /// Bytes for which a growing block takes chunks, at most: half of an arena. Where it is it may grow on to the end.
 const GROWING_MAX: usize = 128 << 20;
 

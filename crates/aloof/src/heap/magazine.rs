@@ -10,7 +10,7 @@
 use super::flush::block_fault;
 use super::guests::Guests;
 use super::{Heap, MAGAZINES, Small};
-use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_SLOTS, SizeClass};
+use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_KEEP, MAGAZINE_SLOTS, SizeClass};
 use crate::num::ids::*;
 use crate::num::{bits, series};
 use crate::pool::{Fault, Pool, Word};
@@ -44,6 +44,9 @@ pub(super) const FILL_MAX: usize = 1 << 10;
 
 /// Words that go into a magazine at once.
 const FILL_WORDS: usize = 4;
+
+// A word of the largest goes into its magazine whole.
+const _: () = assert!(MAGAZINE_KEEP / FILL_MAX >= 64);
 
 impl Heap {
     /// End of the magazine's buffer.

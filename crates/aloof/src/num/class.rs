@@ -54,7 +54,7 @@ pub const MAGAZINE_SLOTS: usize = 256;
 /// Bytes of a magazine's buffer, and its alignment: a magazine is full when its top is aligned to it.
 pub const MAGAZINE_BYTES: usize = MAGAZINE_SLOTS * 8;
 /// Bytes a magazine keeps at most (but two blocks at least).
-const MAGAZINE_KEEP: usize = 64 << 10;
+pub const MAGAZINE_KEEP: usize = 64 << 10;
 
 /// Smallest blocks of others that a magazine takes in: their lines are their own, but for the first and last of some.
 const GUEST_MIN: usize = 128;
