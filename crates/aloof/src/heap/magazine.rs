@@ -38,15 +38,15 @@ const _: () = assert!(align_of::<EmptyMagazine>() == MAGAZINE_BYTES);
 /// A full magazine keeps this share of its blocks, the newest.
 const KEEP_SHARE: usize = 3;
 
-/// Largest blocks that go from pool to magazine a word at a time. Larger ones go through the slot, which knows
-/// whether they are zero: clearing them would cost more than the magazine saves.
-pub(super) const FILL_MAX: usize = 1 << 10;
+/// Largest blocks that go from pool to magazine a word at a time, which is half a magazine at most: a full one would be
+/// flushed at the first frees. Larger ones go through the slot, which knows whether they are zero: clearing them would cost
+/// more than the magazine saves.
+pub(super) const FILL_MAX: usize = 512;
 
 /// Words that go into a magazine at once.
 const FILL_WORDS: usize = 4;
 
-// A word of the largest goes into its magazine whole.
-const _: () = assert!(MAGAZINE_KEEP / FILL_MAX >= 64);
+const _: () = assert!(MAGAZINE_KEEP / FILL_MAX >= 2 * 64);
 
 impl Heap {
     /// End of the magazine's buffer.
