@@ -1,8 +1,8 @@
-//! Blocks of chunks and of units: the owner's side.
+//! Arenas and blocks of chunks: the owner's side; and what arenas and run arenas have in common.
 
+use super::Heap;
 use super::huge_pages::{small_pages, small_pages_in};
 use super::tally::Tier;
-use super::{CACHED_MAX, Heap};
 use crate::arena::{self, Chunks, Pick};
 use crate::direct::Block;
 use crate::num::bits;
@@ -15,9 +15,9 @@ use crate::space;
 use crate::sub::{HUGE, Kind, Shelf, SubRegion};
 
 /// Sub-regions of a level that may or may not fit: looked at before a new one is opened.
-const TRIES: usize = 4;
+pub(super) const TRIES: usize = 4;
 /// Abandoned sub-regions adopted for one request before a new one is opened.
-const ADOPTIONS: usize = 4;
+pub(super) const ADOPTIONS: usize = 4;
 
 /// Orphans swept before a sub-region is opened.
 const SWEEPS: usize = 8;
@@ -25,11 +25,6 @@ const SWEEPS: usize = 8;
 const DENSE: usize = PARTITIONS;
 /// Arenas of partition 0 that a heap has before it opens dense ones.
 const DENSE_FROM: usize = 8;
-
-/// Partitions above a block's own in whose run arenas it is put before others are adopted or opened: units are twice as large in each.
-const BORROWED: usize = 2;
-/// Partitions, from a block's own, in whose run arenas units that were used before are looked for.
-const NEAR: [i8; 5] = [0, 1, 2, -1, -2];
 
 /// What chunks are wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -126,7 +121,7 @@ impl Heap {
 
     /// Sweeps the next few orphans before a sub-region is opened: what others freed in them goes back even if nobody adopts
     /// them, and there are never many more than have live blocks.
-    fn sweep_some(&self, p: PartitionId) {
+    pub(super) fn sweep_some(&self, p: PartitionId) {
         for _ in 0..SWEEPS {
             let from = self.sweep_from.get();
             let Some(id) = partition::next_abandoned(p, from) else {
@@ -238,81 +233,6 @@ impl Heap {
         })
     }
 
-    /// A block of units of partition `p`, for the thread of heap `by`: this one, unless this is the common heap.
-    pub fn take_run_block(&self, p: PartitionId, size: usize, by: &Heap) -> Option<Block> {
-        self.read_mail();
-        let n = (size.div_ceil(1 << p.unit_shift())) as u32;
-        let shelf = &self.runs[p.0 as usize];
-        let own = || take_units(shelf, n);
-        // Room in arenas of other partitions. Smaller blocks than this the cache knows by their partition's units.
-        let elsewhere = size > CACHED_MAX && !partition::has_pending(p);
-        let used = || {
-            if elsewhere {
-                self.take_used_units(p, size)
-            } else {
-                None
-            }
-        };
-        let borrowed = || {
-            if !elsewhere {
-                return None;
-            }
-            let above = (p.0 + 1..PARTITIONS as u8).take(BORROWED).map(PartitionId);
-            above.into_iter().find_map(|q| {
-                let n = size.div_ceil(1 << q.unit_shift()) as u32;
-                take_units(&self.runs[q.0 as usize], n)
-            })
-        };
-        let (id, taken) = used().or_else(own).or_else(borrowed).or_else(|| {
-            for _ in 0..ADOPTIONS {
-                let Some(id) = adopt_any(p, Kind::Runs, 0) else {
-                    break;
-                };
-                self.adopt(id);
-                if let Some(found) = own() {
-                    return Some(found);
-                }
-            }
-            if !partition::has_pending(p) {
-                self.sweep_some(p);
-            }
-            let piece = partition::acquire(p, 1)?;
-            run::open(piece.first, self.id(), piece.zeroed);
-            partition::activate(piece.first);
-            shelf.insert(piece.first, UNITS as u32);
-            own()
-        })?;
-        let p = id.partition();
-        let bytes = align_up(size, 1 << p.unit_shift());
-        self.count(Tier::Run, 1, bytes as i64);
-        let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
-        by.judge_filled(id, addr, bytes, taken.zeroed);
-        Some(Block {
-            addr,
-            bytes,
-            zeroed: taken.zeroed,
-        })
-    }
-
-    /// Units that were used before, in own arenas of partition `p` or of one near it.
-    fn take_used_units(&self, p: PartitionId, size: usize) -> Option<(SubRegionId, run::Taken)> {
-        let at = |step| p.0.checked_add_signed(step).map(PartitionId);
-        let near = NEAR.into_iter().filter_map(at);
-        let large_enough = near.filter(|q| usize::from(q.0) < PARTITIONS && size <= q.subregion());
-        large_enough.into_iter().find_map(|q| {
-            let (n, shelf) = (
-                size.div_ceil(1 << q.unit_shift()) as u32,
-                &self.runs[q.0 as usize],
-            );
-            shelf.candidates(n, TRIES).find_map(|id| {
-                let sub = SubRegion::of(id);
-                let taken = run::take_used(sub, n)?;
-                shelf.update(id, run::longest(sub));
-                Some((id, taken))
-            })
-        })
-    }
-
     /// Frees a chunk block of an own arena.
     pub(super) fn give_chunk_block(&self, id: SubRegionId, at: u32, n: u32) {
         self.count(
@@ -331,44 +251,6 @@ impl Heap {
             let addr = self.base() + id.offset() + ((at as usize) << p.chunk_shift());
             small_pages_in(SubRegion::of(id), addr, bytes);
         }
-    }
-
-    /// Frees a run block of an own sub-region.
-    /// `emptied`: its pages were moved away.
-    pub(super) fn give_run_block(&self, id: SubRegionId, at: u32, emptied: bool) {
-        let (p, sub) = (id.partition(), SubRegion::of(id));
-        let n = run::give(sub, at);
-        self.count(Tier::Run, -1, -(i64::from(n) << p.unit_shift()));
-        self.runs[p.0 as usize].raise(id, run::free_around(sub, at, n));
-        if run::is_empty(sub) {
-            if emptied && p.0 != 0 {
-                self.close_if_quiet(id, sub, partition::release_cold);
-            } else {
-                self.close_spare(id, sub, UNITS as u32);
-            }
-        }
-    }
-
-    /// Makes an own run block `size` bytes long where it is, if its neighbour allows; its new bytes.
-    pub fn resize_run_block(&self, id: SubRegionId, at: u32, size: usize) -> Option<usize> {
-        let (p, sub) = (id.partition(), SubRegion::of(id));
-        let n = size.div_ceil(1 << p.unit_shift());
-        let before = run::block_units(sub, at);
-        let resize = || run::resize(sub, at, n as u32);
-        if n > UNITS || !(resize() || self.flush_medium() && resize()) {
-            return None;
-        }
-        self.count(
-            Tier::Run,
-            0,
-            (n as i64 - i64::from(before)) << p.unit_shift(),
-        );
-        let n = n as u32;
-        if n < before {
-            let run = run::free_around(sub, at + n, before - n);
-            self.runs[p.0 as usize].raise(id, run);
-        }
-        Some((n as usize) << p.unit_shift())
     }
 
     /// Makes an own chunk block `size` bytes long where it is, if the chunks behind it allow; its new bytes.
@@ -390,30 +272,6 @@ impl Heap {
     }
 }
 
-/// Takes `n` units of a sub-region of a shelf.
-fn take_units(shelf: &Shelf, n: u32) -> Option<(SubRegionId, run::Taken)> {
-    loop {
-        let mut broken = None;
-        for id in shelf.candidates(n, TRIES) {
-            let sub = SubRegion::of(id);
-            let was_empty = run::is_empty(sub);
-            if let Some(taken) = run::take(sub, n) {
-                if was_empty {
-                    shelf.update(id, UNITS as u32 - n);
-                }
-                return Some((id, taken));
-            }
-            if Shelf::promises(id, n) {
-                broken = Some(id);
-                break;
-            }
-        }
-        // Each turn moves one down.
-        let id = broken?;
-        shelf.update(id, run::longest(SubRegion::of(id)));
-    }
-}
-
 /// Whether nothing is in use in a sub-region of a heap's.
 pub(super) fn is_empty(sub: &SubRegion) -> bool {
     match sub.kind() {
@@ -424,7 +282,7 @@ pub(super) fn is_empty(sub: &SubRegion) -> bool {
 
 /// Adopts the lowest orphan of a kind; of arenas one that seems to have `n` free chunks in a row. What an orphan's
 /// descriptor says may be changing meanwhile: it is a hint.
-fn adopt_any(p: PartitionId, kind: Kind, n: u32) -> Option<SubRegionId> {
+pub(super) fn adopt_any(p: PartitionId, kind: Kind, n: u32) -> Option<SubRegionId> {
     let has_room = |id| n == 0 || bits::run_starts(SubRegion::of(id).free.get(), n) != 0;
     let is_runs = |id| SubRegion::of(id).kind() == Kind::Runs;
     partition::adopt_any(p, kind == Kind::Runs, is_runs, has_room)

@@ -1,10 +1,10 @@
 //! The thread heap: caches in front, pools, arenas and runs behind.
 //!
-//! A request comes down from `api`: magazine ([`magazine`], emptied by [`flush`]), slot and pools ([`small`]), chunks and runs
-//! ([`medium`], and those freed last in [`medium_cache`]). Blocks of other threads stay in magazines as [`guests`], or go through
-//! the outbox ([`outbox`]) and come back through the inbox ([`collect`]). What a busy thread does not use goes back ([`idle`]).
-//! [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but never unmapped; all but the inbox and the
-//! link is its thread's alone.
+//! A request comes down from `api`: magazine ([`magazine`], emptied by [`flush`]), slot and pools ([`small`]), chunks
+//! ([`medium`]) and runs ([`runs`]), and of both those freed last ([`medium_cache`]). Blocks of other threads stay in magazines as
+//! [`guests`], or go through the outbox ([`outbox`]) and come back through the inbox ([`collect`]). What a busy thread does not
+//! use goes back ([`idle`]). [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but never unmapped;
+//! all but the inbox and the link is its thread's alone.
 
 mod collect;
 pub(crate) mod common;
@@ -19,6 +19,7 @@ mod medium;
 mod medium_cache;
 mod outbox;
 mod registry;
+mod runs;
 pub(crate) mod scavenge;
 mod small;
 pub(crate) mod tally;

@@ -1,0 +1,156 @@
+//! Blocks of units: the owner's side.
+
+use super::medium::{ADOPTIONS, TRIES, adopt_any};
+use super::tally::Tier;
+use super::{CACHED_MAX, Heap};
+use crate::direct::Block;
+use crate::num::ids::*;
+use crate::num::size::*;
+use crate::partition;
+use crate::run;
+use crate::sub::{Kind, Shelf, SubRegion};
+
+/// Partitions above a block's own in whose run arenas it is put before others are adopted or opened: units are twice as large in each.
+const BORROWED: usize = 2;
+/// Partitions, from a block's own, in whose run arenas units that were used before are looked for.
+const NEAR: [i8; 5] = [0, 1, 2, -1, -2];
+
+impl Heap {
+    /// A block of units of partition `p`, for the thread of heap `by`: this one, unless this is the common heap.
+    pub fn take_run_block(&self, p: PartitionId, size: usize, by: &Heap) -> Option<Block> {
+        self.read_mail();
+        let n = units(p, size);
+        let shelf = &self.runs[p.0 as usize];
+        let own = || take_units(shelf, n);
+        // Room in arenas of other partitions. Smaller blocks than this the cache knows by their partition's units.
+        let elsewhere = size > CACHED_MAX && !partition::has_pending(p);
+        let used = || {
+            if elsewhere {
+                self.take_used_units(p, size)
+            } else {
+                None
+            }
+        };
+        let borrowed = || {
+            if !elsewhere {
+                return None;
+            }
+            let above = (p.0 + 1..PARTITIONS as u8).take(BORROWED).map(PartitionId);
+            above
+                .into_iter()
+                .find_map(|q| take_units(&self.runs[q.0 as usize], units(q, size)))
+        };
+        let (id, taken) = used().or_else(own).or_else(borrowed).or_else(|| {
+            for _ in 0..ADOPTIONS {
+                let Some(id) = adopt_any(p, Kind::Runs, 0) else {
+                    break;
+                };
+                self.adopt(id);
+                if let Some(found) = own() {
+                    return Some(found);
+                }
+            }
+            if !partition::has_pending(p) {
+                self.sweep_some(p);
+            }
+            let piece = partition::acquire(p, 1)?;
+            run::open(piece.first, self.id(), piece.zeroed);
+            partition::activate(piece.first);
+            shelf.insert(piece.first, UNITS as u32);
+            own()
+        })?;
+        let p = id.partition();
+        let bytes = align_up(size, 1 << p.unit_shift());
+        self.count(Tier::Run, 1, bytes as i64);
+        let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
+        by.judge_filled(id, addr, bytes, taken.zeroed);
+        Some(Block {
+            addr,
+            bytes,
+            zeroed: taken.zeroed,
+        })
+    }
+
+    /// Units that were used before, in own arenas of partition `p` or of one near it.
+    fn take_used_units(&self, p: PartitionId, size: usize) -> Option<(SubRegionId, run::Taken)> {
+        let at = |step| p.0.checked_add_signed(step).map(PartitionId);
+        let near = NEAR.into_iter().filter_map(at);
+        let large_enough = near.filter(|q| usize::from(q.0) < PARTITIONS && size <= q.subregion());
+        large_enough.into_iter().find_map(|q| {
+            let (n, shelf) = (units(q, size), &self.runs[q.0 as usize]);
+            shelf.candidates(n, TRIES).find_map(|id| {
+                let sub = SubRegion::of(id);
+                let taken = run::take_used(sub, n)?;
+                shelf.update(id, run::longest(sub));
+                Some((id, taken))
+            })
+        })
+    }
+
+    /// Frees a run block of an own sub-region.
+    /// `emptied`: its pages were moved away.
+    pub(super) fn give_run_block(&self, id: SubRegionId, at: u32, emptied: bool) {
+        let (p, sub) = (id.partition(), SubRegion::of(id));
+        let n = run::give(sub, at);
+        self.count(Tier::Run, -1, -(i64::from(n) << p.unit_shift()));
+        self.runs[p.0 as usize].raise(id, run::free_around(sub, at, n));
+        if run::is_empty(sub) {
+            if emptied && p.0 != 0 {
+                self.close_if_quiet(id, sub, partition::release_cold);
+            } else {
+                self.close_spare(id, sub, UNITS as u32);
+            }
+        }
+    }
+
+    /// Makes an own run block `size` bytes long where it is, if its neighbour allows; its new bytes.
+    pub fn resize_run_block(&self, id: SubRegionId, at: u32, size: usize) -> Option<usize> {
+        let (p, sub) = (id.partition(), SubRegion::of(id));
+        let n = size.div_ceil(1 << p.unit_shift());
+        let before = run::block_units(sub, at);
+        let resize = || run::resize(sub, at, n as u32);
+        if n > UNITS || !(resize() || self.flush_medium() && resize()) {
+            return None;
+        }
+        self.count(
+            Tier::Run,
+            0,
+            (n as i64 - i64::from(before)) << p.unit_shift(),
+        );
+        let n = n as u32;
+        if n < before {
+            let run = run::free_around(sub, at + n, before - n);
+            self.runs[p.0 as usize].raise(id, run);
+        }
+        Some((n as usize) << p.unit_shift())
+    }
+}
+
+/// Units of partition `p` that hold `size` bytes.
+fn units(p: PartitionId, size: usize) -> u32 {
+    size.div_ceil(1 << p.unit_shift()) as u32
+}
+
+/// Takes `n` units of a sub-region of a shelf.
+fn take_units(shelf: &Shelf, n: u32) -> Option<(SubRegionId, run::Taken)> {
+    loop {
+        let mut broken = None;
+        for id in shelf.candidates(n, TRIES) {
+            let sub = SubRegion::of(id);
+            let was_empty = run::is_empty(sub);
+            if let Some(taken) = run::take(sub, n) {
+                if was_empty {
+                    shelf.update(id, UNITS as u32 - n);
+                }
+                return Some((id, taken));
+            }
+            if Shelf::promises(id, n) {
+                broken = Some(id);
+                break;
+            }
+        }
+        // Each turn moves one down.
+        let id = broken?;
+        shelf.update(id, run::longest(SubRegion::of(id)));
+    }
+}
