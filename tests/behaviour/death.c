@@ -45,6 +45,23 @@ static void free_high(void)
     free(pointer);
 }
 
+/* A pointer that differs from a live block's in some bits, as one does that carries a mark, or a broken one. */
+static void garbled(size_t size, uintptr_t bits)
+{
+    char *block = (char *)malloc(size);
+    memset(block, 1, size);
+    void *volatile pointer = (void *)((uintptr_t)block ^ bits);
+    announce(pointer);
+    free(pointer);
+}
+
+static void realloc_garbled(void)
+{
+    void *volatile pointer = (void *)((uintptr_t)malloc(100) ^ (uintptr_t)1 << 56);
+    announce(pointer);
+    pointer = realloc(pointer, 101);
+}
+
 static void realloc_static(void)
 {
     char *volatile pointer = not_ours + 64;
@@ -264,6 +281,13 @@ int main(int argc, char **argv)
     MODE("free-static", free_static())
     MODE("free-mapping", free_mapping())
     MODE("free-low", free_low())
+    MODE("garbled-byte-16", garbled(16, (uintptr_t)0x5a << 56))
+    MODE("garbled-byte-5000", garbled(5000, (uintptr_t)0x5a << 56))
+    MODE("garbled-bit-48", garbled(100, (uintptr_t)1 << 48))
+    MODE("garbled-bit-47", garbled(100, (uintptr_t)1 << 47))
+    MODE("garbled-bit-40", garbled(100, (uintptr_t)1 << 40))
+    MODE("garbled-bit-32", garbled(100, (uintptr_t)1 << 32))
+    MODE("realloc-garbled", realloc_garbled())
     MODE("free-high", free_high())
     MODE("realloc-static", realloc_static())
     MODE("usable-static", usable_static())

@@ -22,14 +22,19 @@ fn in_huge_pages() -> usize {
         * KIB
 }
 
-/// Mappings for which huge pages are asked: the kernel fills them with such in time, what went back among it.
+/// Mappings of blocks for which huge pages are asked: the kernel fills them with such in time, what went back among it.
+/// (Tags of addresses that are not the allocator's are only ever read.)
 fn asking_for_huge_pages() -> usize {
     let smaps = fs::read_to_string("/proc/self/smaps").expect("/proc is mounted");
     let flags = smaps
         .lines()
         .filter_map(|line| line.strip_prefix("VmFlags:"));
     flags
-        .filter(|flags| flags.split(' ').any(|flag| flag == "hg"))
+        .filter(|flags| {
+            ["wr", "hg"]
+                .iter()
+                .all(|has| flags.split(' ').any(|flag| flag == *has))
+        })
         .count()
 }
 

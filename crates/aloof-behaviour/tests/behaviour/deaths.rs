@@ -2,12 +2,26 @@
 
 use aloof_behaviour::{Case, behaviours};
 
+/// The address space of `ulimit -v 524288`.
+const SMALL: u64 = 524_288 << 10;
+
 behaviours! {
     free_of_stack_memory = Case::death("free-stack");
     free_of_static_memory = Case::death("free-static");
     free_of_a_mapping = Case::death("free-mapping");
     free_of_a_low_address = Case::death("free-low");
     free_of_an_impossible_address = Case::death("free-high");
+    free_of_a_pointer_with_a_mark_in_its_top_byte_16 = Case::death("garbled-byte-16");
+    free_of_a_pointer_with_a_mark_in_its_top_byte_5000 = Case::death("garbled-byte-5000");
+    free_of_a_pointer_with_bit_48_turned = Case::death("garbled-bit-48");
+    free_of_a_pointer_with_bit_47_turned = Case::death("garbled-bit-47");
+    free_of_a_pointer_with_bit_40_turned = Case::death("garbled-bit-40");
+    free_of_a_pointer_with_bit_40_turned_in_512_mib = Case::death("garbled-bit-40").address_space(SMALL);
+    free_of_a_pointer_with_bit_32_turned = Case::death("garbled-bit-32");
+    free_of_a_pointer_with_bit_32_turned_in_512_mib = Case::death("garbled-bit-32").address_space(SMALL);
+    free_inside_a_small_block_in_512_mib = Case::death("inside-small-16").address_space(SMALL);
+    double_free_after_many_of_600_bytes_in_512_mib = Case::death("twice-after-many-600").address_space(SMALL);
+    realloc_of_a_pointer_with_a_mark = Case::death("realloc-garbled");
     realloc_of_static_memory = Case::death("realloc-static");
     usable_size_of_static_memory = Case::death("usable-static");
 

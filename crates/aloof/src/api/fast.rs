@@ -51,17 +51,7 @@ pub fn malloc_cached(size: usize) -> *mut u8 {
 pub unsafe fn free(block: *mut u8) {
     let front = front();
     let addr = block.expose_provenance();
-    // SAFETY: the front is this thread's own, and the table has CHUNKS + 1 readable entries.
-    let class = unsafe {
-        let chunk = opaque(addr.wrapping_sub(front.base.get()) >> CHUNK_SHIFT);
-        // Addresses outside partition 0 (null among them) are looked up in the entry after the last: no tag.
-        let chunk = opaque(core::hint::select_unpredictable(
-            chunk < CHUNKS,
-            chunk,
-            CHUNKS,
-        ));
-        ((*front.tags.get().wrapping_add(chunk)).load(Ordering::Relaxed) ^ front.tag.get()) as usize
-    };
+    let class = front.class_at(addr);
     if class >= CLASSES {
         return super::route::free_slow(addr);
     }
@@ -83,16 +73,8 @@ pub unsafe fn free(block: *mut u8) {
 /// The class of the pool of this thread's heap that holds the address, if one does.
 #[inline(always)]
 pub fn own_class(addr: usize) -> Option<SizeClass> {
-    let front = front();
-    // SAFETY: as in `free`.
-    let class = unsafe {
-        let chunk = addr.wrapping_sub(front.base.get()) >> CHUNK_SHIFT;
-        if chunk >= CHUNKS {
-            return None;
-        }
-        (*front.tags.get().wrapping_add(chunk)).load(Ordering::Relaxed) ^ front.tag.get()
-    };
-    ((class as usize) < CLASSES).then_some(SizeClass(class as u8))
+    let class = front().class_at(addr);
+    (class < CLASSES).then_some(SizeClass(class as u8))
 }
 
 /// free of a small block whose class is known. The tag is read all the same: it tells the owner, and a
@@ -104,35 +86,34 @@ pub fn own_class(addr: usize) -> Option<SizeClass> {
 pub unsafe fn free_sized(block: *mut u8, class: SizeClass) {
     let front = front();
     let addr = block.expose_provenance();
-    // SAFETY: as in `free`.
-    let own = unsafe {
-        let chunk = addr.wrapping_sub(front.base.get()) >> CHUNK_SHIFT;
-        chunk < CHUNKS
-            && (*front.tags.get().wrapping_add(chunk)).load(Ordering::Relaxed) ^ front.tag.get()
-                == u32::from(class.0)
-    };
     let hot = &front.hot[class.index()];
     let top = hot.get();
-    if !own || top.addr().is_multiple_of(MAGAZINE_BYTES) {
+    // First: where there are no tags, no class has a magazine.
+    if top.addr().is_multiple_of(MAGAZINE_BYTES) {
         return super::route::free_slow(addr);
     }
-    // SAFETY: as in `free`.
+    // SAFETY: live small blocks lie in partition 0; the rest as in `free`.
     unsafe {
-        if top.wrapping_sub(1).read() == addr {
+        let tag = (*front.tags.get().own.wrapping_add(addr >> CHUNK_SHIFT)).load(Ordering::Relaxed);
+        if tag != front.class_tags[class.index()].get() || top.wrapping_sub(1).read() == addr {
             return super::route::free_slow(addr);
         }
         top.write(addr);
     }
-    hot.set(top.wrapping_add(1));
+    hot.advance();
 }
 
-/// Keeps the compiler from folding the shift into the comparison, which would need a longer constant, and from
-/// extending what is extended already.
-#[inline(always)]
-fn opaque(mut x: usize) -> usize {
-    // SAFETY: no instruction at all.
-    unsafe {
-        core::arch::asm!("/* {0} */", inout(reg) x, options(pure, nomem, nostack, preserves_flags))
-    };
-    x
+impl Front {
+    /// The class of the heap's pool at an address, or at another one that shares its tag: what is there is no block then, which
+    /// whoever looks for it in the pool finds out. At least [`CLASSES`] if there is no such pool.
+    #[inline(always)]
+    fn class_at(&self, addr: usize) -> usize {
+        // SAFETY: the front is this thread's own, and whatever the mask leaves is the place of a tag.
+        let tag = unsafe {
+            let tags = self.tags.get();
+            let chunk = addr >> CHUNK_SHIFT & tags.mask;
+            (*tags.all.wrapping_add(chunk)).load(Ordering::Relaxed) ^ self.tag.get()
+        };
+        tag as usize
+    }
 }

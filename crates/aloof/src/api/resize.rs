@@ -39,7 +39,7 @@ pub fn usable(operation: &str, addr: usize) -> usize {
 /// Ends the process unless a block of an own pool's starts at `addr`.
 #[inline]
 pub fn check_start(addr: usize, class: SizeClass) {
-    let offset = addr - space::base();
+    let offset = addr.wrapping_sub(space::base());
     let (id, _) = Pool::of_chunk(ChunkId::at(offset));
     let pool = Pool::of(id);
     debug_assert_eq!(pool.class(), class);

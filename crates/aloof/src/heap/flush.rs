@@ -65,7 +65,7 @@ impl Heap {
         let mut at = 0;
         while at < blocks.len() {
             let addr = blocks[at];
-            let (id, _) = Pool::of_chunk(ChunkId::at(addr - self.base()));
+            let (id, _) = Pool::of_chunk(ChunkId::at(addr.wrapping_sub(self.base())));
             let pool = Pool::of(id);
             let block = self.block_of(pool, class.info(), addr);
             let step = blocks.get(at + 1).map_or(0, |next| next.wrapping_sub(addr));

@@ -65,14 +65,12 @@ impl Front {
     /// The tag of the pool at an address; None if there is no pool, or this stands for no heap.
     #[inline(always)]
     pub fn tag_at(&self, addr: usize) -> Option<u32> {
-        // SAFETY: the front is this thread's own, and the table has CHUNKS readable entries.
-        let tag = unsafe {
-            let chunk = addr.wrapping_sub(self.base.get()) >> CHUNK_SHIFT;
-            if chunk >= CHUNKS {
-                return None;
-            }
-            (*self.tags.get().wrapping_add(chunk)).load(Ordering::Relaxed)
-        };
+        // SAFETY: the front is this thread's own.
+        let offset = addr.wrapping_sub(unsafe { self.base.get() });
+        if offset >= 1 << PARTITION_SHIFT {
+            return None;
+        }
+        let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
         (tag != 0).then_some(tag)
     }
 
@@ -150,7 +148,7 @@ impl Heap {
         let mut own = 0;
         for i in 0..blocks.len() {
             let addr = blocks[i];
-            let offset = addr - self.base();
+            let offset = addr.wrapping_sub(self.base());
             // Relaxed: only whether it is this heap's matters, and that this thread wrote. It may have become so here.
             let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
             if tag == self.tag_of(class) {

@@ -190,6 +190,9 @@ impl Heap {
             self.front.base.set(space::base());
             self.front.tags.set(space::tags());
             self.front.tag.set(id.0 << 8);
+            for class in SizeClass::all() {
+                self.front.class_tags[class.index()].set(id.0 << 8 | u32::from(class.0));
+            }
         }
         self.front.id.set(id.0);
         self.forget_magazines();

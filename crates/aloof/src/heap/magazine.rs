@@ -197,7 +197,8 @@ impl Heap {
             let len = self.magazine_len(class).min(class.info().magazine.into());
             for i in 0..len {
                 // SAFETY: entries of the buffer, below the top.
-                let offset = unsafe { bottom.wrapping_add(i).read() } - self.base();
+                let addr = unsafe { bottom.wrapping_add(i).read() };
+                let offset = addr.wrapping_sub(self.base());
                 // A flush that was under way may have dissolved the pool, and another may be there now.
                 let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
                 if tag != self.tag_of(class) {

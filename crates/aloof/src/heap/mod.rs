@@ -29,7 +29,7 @@ use crate::num::ids::*;
 use crate::num::size::*;
 use crate::pool::STOCKS;
 use crate::remote::Inbox;
-use crate::space;
+use crate::space::{self, Tags};
 use crate::sub::Shelf;
 use crate::sync::{AtomicU32, Gate, Owned8, Owned32, Owned64, OwnedPtr, OwnedSize, Private};
 
@@ -46,14 +46,16 @@ pub(crate) use registry::{
 pub struct Front {
     /// Address of partition 0.
     pub base: Private<usize>,
-    /// The table of tags.
-    pub tags: Private<*const AtomicU32>,
+    /// See [`space::tags`]; one that is 0 where there are none.
+    pub tags: Private<Tags>,
     /// `id << 8`: tag of a pool of this heap, less the class.
     pub tag: Private<u32>,
     /// The heap; one of [`EMPTY`] and [`DEAD`] if there is none.
     pub id: Owned32,
     /// Tops of the magazines: the newest block is at `top - 1`.
     pub hot: [OwnedPtr<usize>; CLASSES],
+    /// Tags of the heap's pools.
+    pub class_tags: [Private<u32>; CLASSES],
     /// Where `malloc` looks when a magazine is empty.
     pub slots: [Slot; CLASSES],
 }

@@ -45,7 +45,7 @@ impl ClassInfo {
     /// exact because `offset * (reciprocal * size - 2^40) < 2^40` (Granlund and Montgomery, 1994).
     #[inline(always)]
     pub const fn block_at(&self, offset: usize) -> usize {
-        ((offset as u64 * self.reciprocal) >> RECIPROCAL_SHIFT) as usize
+        ((offset as u64).wrapping_mul(self.reciprocal) >> RECIPROCAL_SHIFT) as usize
     }
 }
 

@@ -158,9 +158,9 @@ impl SubRegionId {
 }
 
 impl ChunkId {
-    /// The chunk of partition 0 that holds the byte at `offset`.
+    /// The chunk of partition 0 that holds the byte at `offset`, or at one a multiple of 1 TiB from it: always a chunk.
     pub const fn at(offset: usize) -> ChunkId {
-        ChunkId((offset >> CHUNK_SHIFT) as u32)
+        ChunkId((offset >> CHUNK_SHIFT & (CHUNKS - 1)) as u32)
     }
 
     /// Offset from the base.

@@ -295,7 +295,7 @@ impl Pool {
     /// Index of the block at `offset` from the base.
     #[inline(always)]
     pub fn block_at(&self, offset: usize) -> Result<u32, Fault> {
-        let within = offset - self.offset();
+        let within = offset.wrapping_sub(self.offset());
         let info = self.info();
         let block = info.block_at(within);
         if block * info.size as usize != within || block >= usize::from(info.blocks) {

@@ -1,12 +1,15 @@
 //! The address space: where everything lies, found by arithmetic from one base.
 //!
 //! ```text
-//!   heap records | pool descriptors | their remote halves | sub-region descriptors | pool of chunk | tags | guard | partitions 0..9
-//!                                                                                                                 ^ base
+//!   heap records | pool descriptors | their remote halves | sub-region descriptors | pool of chunk | tags | partitions 0..9
+//!                                                                                                         ^ base
 //! ```
 //! One reservation holds it all, at an address of the kernel's choice. Where that is refused the
 //! space is **narrow**: partition 0 only, of a smaller span; and where even that may not be reserved
 //! it is **piecewise**: every piece is mapped at its place when it is needed.
+//!
+//! There are tags for all addresses that a process can have, so that `free` need not ask whether an address is one of the
+//! space. In a piecewise space addresses a multiple of 1 TiB apart share one.
 //!
 //! The base is written once, under the lock; tables only ever become accessible, and stay so.
 
@@ -23,6 +26,13 @@ pub(crate) use tables::*;
 
 /// Address of partition 0; 0 before [`init`].
 static BASE: AtomicUsize = AtomicUsize::new(0);
+/// Address of the tags, and the part of a chunk's number that is the place of its own.
+static MAP: AtomicUsize = AtomicUsize::new(0);
+static MASK: AtomicUsize = AtomicUsize::new(0);
+/// Address of the tag of partition 0's first chunk.
+static TAGS: AtomicUsize = AtomicUsize::new(0);
+/// Bytes of partition 0 in a narrow space, at most.
+const SPAN_MAX: usize = 64 << 30;
 /// Bytes of partition 0 that may be used.
 static SPAN: AtomicUsize = AtomicUsize::new(0);
 /// Only partition 0 exists.
@@ -63,7 +73,7 @@ pub fn reserved_bytes() -> usize {
     if base() == 0 {
         0
     } else if is_piecewise() {
-        metadata_bytes() + layout::TAGS_BYTES
+        metadata_bytes() + layout::PIECEWISE_TAGS
     } else {
         layout::BELOW
             + if is_narrow() {
@@ -101,17 +111,31 @@ fn reserve(span: usize, align: usize) -> Option<usize> {
     let len = layout::BELOW + span + align;
     let start = System::reserve(len).ok()?;
     let base = align_up(start + layout::BELOW, align);
+    let map = base - layout::MAP;
     // SAFETY: the tags lie within the reservation made just now.
-    if unsafe { System::show_zeros(base - layout::TAGS, layout::TAGS_BYTES) }.is_err() {
+    if unsafe { System::show_zeros(map, layout::MAP_BYTES) }.is_err() {
         // SAFETY: nothing of it was used.
         unsafe { System::unmap(start, len) };
         return None;
+    }
+    let tags = map + (base >> CHUNK_SHIFT) * 4;
+    MAP.store(map, Ordering::Relaxed);
+    MASK.store(layout::MAP_MASK, Ordering::Relaxed);
+    TAGS.store(tags, Ordering::Relaxed);
+    // What is only ever read is the page of zeros; the huge one, where somebody has every page mapped (mlockall). But not for
+    // the sake of null.
+    for (from, to) in [
+        (map + HUGE_PAGE, tags),
+        (tags + layout::TAGS_BYTES, map + layout::MAP_BYTES),
+    ] {
+        // SAFETY: the range lies within the tags.
+        unsafe { System::prefer_huge_pages(from, to - from, true) };
     }
     Some(base)
 }
 
 fn narrow() -> Option<usize> {
-    [64usize << 30, 8 << 30].into_iter().find_map(|span| {
+    [SPAN_MAX, 8 << 30].into_iter().find_map(|span| {
         let base = reserve(span, layout::NARROW_ALIGN)?;
         NARROW.store(true, Ordering::Relaxed);
         SPAN.store(span, Ordering::Relaxed);
@@ -130,18 +154,24 @@ fn piecewise() -> Option<usize> {
         far(8),
         far(2),
         near(300),
-        probe.checked_add(128 << 30),
+        probe.checked_add(192 << 30),
         probe.checked_add(2 << 40),
     ];
     candidates.into_iter().flatten().find_map(|at| {
         let base = align_down(at, layout::NARROW_ALIGN);
-        if base <= layout::BELOW {
+        // Null, and what is a multiple of 1 TiB from it, has a tag of its own.
+        let first = (base >> CHUNK_SHIFT) & layout::PIECEWISE_MASK;
+        if base <= layout::BELOW || first == 0 || first + (SPAN_MAX >> CHUNK_SHIFT) > CHUNKS {
             return None;
         }
-        System::map_zeros_at(base - layout::TAGS, layout::TAGS_BYTES).ok()?;
+        let map = base - layout::PIECEWISE_TAGS;
+        System::map_zeros_at(map, layout::PIECEWISE_TAGS).ok()?;
+        MAP.store(map, Ordering::Relaxed);
+        MASK.store(layout::PIECEWISE_MASK, Ordering::Relaxed);
+        TAGS.store(map + first * 4, Ordering::Relaxed);
         NARROW.store(true, Ordering::Relaxed);
         PIECEWISE.store(true, Ordering::Relaxed);
-        SPAN.store(64 << 30, Ordering::Relaxed);
+        SPAN.store(SPAN_MAX, Ordering::Relaxed);
         Some(base)
     })
 }

@@ -2,7 +2,7 @@
 
 use core::ptr;
 
-use super::{LOCK, base, commit_table, layout};
+use super::{LOCK, MAP, MASK, TAGS, base, commit_table, layout};
 use crate::num::ids::*;
 use crate::num::size::*;
 use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -25,16 +25,32 @@ fn below<T>(distance: usize, index: usize, stride: usize) -> *mut T {
     ptr::with_exposed_provenance_mut(base() - distance + index * stride)
 }
 
-/// The table of tags.
-pub fn tags() -> *const AtomicU32 {
-    below(layout::TAGS, 0, 0)
+/// Where the hot paths find tags.
+#[derive(Clone, Copy)]
+pub struct Tags {
+    /// Of any address: at its chunk, masked.
+    pub all: *const AtomicU32,
+    /// See `all`.
+    pub mask: usize,
+    /// Of an address in partition 0: at its chunk.
+    pub own: *const AtomicU32,
+}
+
+/// The tables of tags.
+pub fn tags() -> Tags {
+    let table = |addr: usize| ptr::with_exposed_provenance::<AtomicU32>(addr);
+    Tags {
+        all: table(MAP.load(Ordering::Relaxed)),
+        mask: MASK.load(Ordering::Relaxed),
+        own: table(TAGS.load(Ordering::Relaxed)).wrapping_sub(base() >> CHUNK_SHIFT),
+    }
 }
 
 /// The tag of a chunk.
 #[inline(always)]
 pub fn tag(chunk: ChunkId) -> &'static AtomicU32 {
     // SAFETY: tags of all chunks are readable from the start, and writable once their region is ready.
-    unsafe { &*below::<AtomicU32>(layout::TAGS, chunk.0 as usize, 4) }
+    unsafe { &*ptr::with_exposed_provenance(TAGS.load(Ordering::Relaxed) + chunk.0 as usize * 4) }
 }
 
 /// Pool of a chunk: `id << 3 | distance from the pool's first chunk`; its region must be ready.
@@ -95,7 +111,7 @@ pub fn make_ready(region: RegionId) -> bool {
             FANOUT * FANOUT * 4,
         ),
         (
-            base() - layout::TAGS + region.0 as usize * FANOUT * FANOUT * 4,
+            TAGS.load(Ordering::Relaxed) + region.0 as usize * FANOUT * FANOUT * 4,
             FANOUT * FANOUT * 4,
         ),
     ];

@@ -94,6 +94,14 @@ impl<T: Copy> Private<T> {
     }
 }
 
+impl<T> OwnedPtr<T> {
+    /// Moves it on by one, in place.
+    #[inline(always)]
+    pub fn advance(&self) {
+        self.set(self.get().wrapping_add(1));
+    }
+}
+
 impl Owned32 {
     /// Adds, wrapping.
     #[inline(always)]

@@ -1,14 +1,15 @@
 //! The thread's word: eight bytes of thread-local storage with initial-exec access.
 //!
 //! `thread_local!` in a shared library calls `__tls_get_addr`; a symbol of our own, reached through the
-//! global offset table, costs two loads, and one in an executable, where the linker resolves it.
+//! global offset table, costs two loads, and one in an executable, where the linker resolves it. With the feature `local-exec`
+//! it is one instruction, and links into executables only.
 
 use core::arch::{asm, global_asm};
 use core::ptr;
 
 use crate::heap::{DEAD, EMPTY, EMPTY_MAGAZINE, Front, Slot};
 use crate::num::class::CLASSES;
-use crate::num::size::CHUNKS;
+use crate::space::Tags;
 use crate::sync::{AtomicU32, Owned32, OwnedPtr, Private};
 
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
@@ -17,14 +18,19 @@ compile_error!("aloof knows the thread's word on Linux x86-64 only; see docs/pla
 /// The tag that is read for any address when there is no heap.
 static NO_TAG: AtomicU32 = AtomicU32::new(0);
 
-/// A front that serves nothing: empty magazines, every address beyond the last chunk, no tag of its own.
+/// A front that serves nothing: empty magazines, no tag for any address and none of its own.
 const fn nobody(id: u32) -> Front {
     Front {
         base: Private::new(1 << 63),
-        tags: Private::new((&raw const NO_TAG).wrapping_sub(CHUNKS)),
+        tags: Private::new(Tags {
+            all: &raw const NO_TAG,
+            mask: 0,
+            own: &raw const NO_TAG,
+        }),
         tag: Private::new(id << 8),
         id: Owned32::new(id),
         hot: [const { OwnedPtr::new(EMPTY_MAGAZINE) }; CLASSES],
+        class_tags: [const { Private::new(0) }; CLASSES],
         slots: [const { Slot::none() }; CLASSES],
     }
 }
@@ -49,7 +55,8 @@ global_asm!(
 #[inline(always)]
 pub fn front() -> &'static Front {
     let word: *const Front;
-    // SAFETY: reads the thread's word, which always points at a front that is never unmapped.
+    #[cfg(not(feature = "local-exec"))]
+    // SAFETY: reads the thread's word.
     unsafe {
         asm!(
             "mov {word}, qword ptr [rip + __aloof_thread_word_0_1@GOTTPOFF]",
@@ -57,8 +64,18 @@ pub fn front() -> &'static Front {
             word = out(reg) word,
             options(pure, readonly, nostack, preserves_flags),
         );
-        &*word
     }
+    #[cfg(feature = "local-exec")]
+    // SAFETY: reads the thread's word, which in an executable is at a distance that the linker knows.
+    unsafe {
+        asm!(
+            "mov {word}, qword ptr fs:[__aloof_thread_word_0_1@TPOFF]",
+            word = out(reg) word,
+            options(pure, readonly, nostack, preserves_flags),
+        );
+    }
+    // SAFETY: the word always points at a front that is never unmapped.
+    unsafe { &*word }
 }
 
 /// Replaces the calling thread's word.
