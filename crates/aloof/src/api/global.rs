@@ -4,6 +4,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr;
 
 use super::{fast, raw, route};
+use crate::heap::CACHED_MAX;
 use crate::num::class::SizeClass;
 use crate::num::size::*;
 use crate::thread::front;
@@ -36,13 +37,37 @@ pub(super) fn class_of(layout: Layout) -> Option<SizeClass> {
     }
 }
 
+/// alloc of what no pool serves.
+///
+/// One way would do. Several keep `alloc` too long to be put in place where the size is not known: the compiler's inliner
+/// weighs what is left of a function once its arguments are known, and these are left only then. Put in place everywhere,
+/// `alloc` kept functions of the program, `format!` among them, from being put in place themselves.
+#[inline(always)]
+fn large(layout: Layout) -> *mut u8 {
+    let (size, align) = (layout.size(), layout.align());
+    match size {
+        ..=CHUNK => large_slow::<0>(size, align),
+        ..=CACHED_MAX => large_slow::<1>(size, align),
+        ..=CHUNK_MAX => large_slow::<2>(size, align),
+        ..=RUN_MAX => large_slow::<3>(size, align),
+        ..=DIRECT_MAX => large_slow::<4>(size, align),
+        _ => large_slow::<5>(size, align),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn large_slow<const WAY: usize>(size: usize, align: usize) -> *mut u8 {
+    // SAFETY: a layout's alignment is a power of two.
+    unsafe { raw::malloc_aligned(size, align) }
+}
+
 // SAFETY: blocks are at least as large and as aligned as asked, live until freed, and never overlap.
 unsafe impl GlobalAlloc for Aloof {
     #[inline(always)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let Some(class) = class_of(layout) else {
-            // SAFETY: a layout's alignment is a power of two.
-            return unsafe { raw::malloc_aligned(layout.size(), layout.align()) };
+            return large(layout);
         };
         let front = front();
         let addr = fast::pop(front, class);
@@ -76,13 +101,14 @@ unsafe impl GlobalAlloc for Aloof {
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         // SAFETY: a layout of the new size with the same alignment is valid, by the caller's promise.
         let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
-        if let (Some(old), Some(new)) = (class_of(layout), class_of(new)) {
-            if old == new {
+        if let Some(class) = class_of(new) {
+            if class_of(layout) == Some(class) {
                 return block;
             }
+            // Also what shrinks from beyond the pools: a block whose layout has a class is a pool's.
             // SAFETY: the caller's promise; both blocks have the bytes copied.
             return unsafe {
-                let to = self.alloc(Layout::from_size_align_unchecked(new_size, layout.align()));
+                let to = self.alloc(new);
                 if !to.is_null() {
                     ptr::copy_nonoverlapping(block, to, layout.size().min(new_size));
                     self.dealloc(block, layout);
