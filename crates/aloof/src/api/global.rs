@@ -45,13 +45,18 @@ pub(super) fn class_of(layout: Layout) -> Option<SizeClass> {
 #[inline(always)]
 fn large(layout: Layout) -> *mut u8 {
     let (size, align) = (layout.size(), layout.align());
-    match size {
-        ..=CHUNK => large_slow::<0>(size, align),
-        ..=CACHED_MAX => large_slow::<1>(size, align),
-        ..=CHUNK_MAX => large_slow::<2>(size, align),
-        ..=RUN_MAX => large_slow::<3>(size, align),
-        ..=DIRECT_MAX => large_slow::<4>(size, align),
-        _ => large_slow::<5>(size, align),
+    if size <= CHUNK {
+        large_slow::<0>(size, align)
+    } else if size <= CACHED_MAX {
+        large_slow::<1>(size, align)
+    } else if size <= CHUNK_MAX {
+        large_slow::<2>(size, align)
+    } else if size <= RUN_MAX {
+        large_slow::<3>(size, align)
+    } else if size <= DIRECT_MAX {
+        large_slow::<4>(size, align)
+    } else {
+        large_slow::<5>(size, align)
     }
 }
 
