@@ -53,6 +53,9 @@ behaviours! {
         .address_space(SMALL)
         .fault("greedy", "signal 6")
         .fault("scribble", "content: ");
+    mappings_do_not_pass_for_small_blocks_in_4_gib_of_address_space = Case::new("apart.c", &["20"])
+        .address_space(4 << 30)
+        .fault("scribble", "content: ");
     threads_work_in_512_mib_of_address_space = Case::new("remote.c", &["ring", "3", "10000"])
         .address_space(SMALL)
         .fault("greedy", "signal 6");

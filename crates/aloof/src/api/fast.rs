@@ -81,7 +81,7 @@ pub fn own_class(addr: usize) -> Option<SizeClass> {
 /// block of another class is left to the slow path.
 ///
 /// # Safety
-/// As for [`super::raw::free`].
+/// As for [`super::raw::free`]; and the block lies in partition 0, as a pool's does.
 #[inline(always)]
 pub unsafe fn free_sized(block: *mut u8, class: SizeClass) {
     let front = front();
@@ -108,12 +108,7 @@ impl Front {
     /// whoever looks for it in the pool finds out. At least [`CLASSES`] if there is no such pool.
     #[inline(always)]
     fn class_at(&self, addr: usize) -> usize {
-        // SAFETY: the front is this thread's own, and whatever the mask leaves is the place of a tag.
-        let tag = unsafe {
-            let tags = self.tags.get();
-            let chunk = addr >> CHUNK_SHIFT & tags.mask;
-            (*tags.all.wrapping_add(chunk)).load(Ordering::Relaxed) ^ self.tag.get()
-        };
-        tag as usize
+        // SAFETY: the front is this thread's own.
+        (self.shared_tag_at(addr) ^ unsafe { self.tag.get() }) as usize
     }
 }

@@ -5,6 +5,7 @@
 use super::Block;
 use crate::num::size::align_up;
 use crate::os::{Os, System};
+use crate::space;
 use crate::sync::{AtomicU32, Lock, Ordering, OwnedSize};
 
 /// Entries of the table.
@@ -39,6 +40,12 @@ pub fn take(size: usize, align: usize) -> Option<Block> {
     let mapped = bytes.checked_add(spare)?;
     let start = System::map(mapped).ok()?;
     let addr = align_up(start, align.max(page));
+    if space::shares_tag(addr) {
+        // `free` would take it for a small block. That takes a piecewise space and an unlikely address.
+        // SAFETY: mapped just now.
+        unsafe { System::unmap(start, mapped) };
+        return None;
+    }
     let _guard = LOCK.lock();
     let used = USED.load(Ordering::Relaxed) as usize;
     let free = TABLE[..used].iter().position(|e| e.addr.get() == 0);

@@ -62,6 +62,17 @@ impl Guests {
 }
 
 impl Front {
+    /// The tag at an address, or of another one that shares it.
+    #[inline(always)]
+    pub fn shared_tag_at(&self, addr: usize) -> u32 {
+        // SAFETY: the front is this thread's own, and whatever the mask leaves is the place of a tag.
+        unsafe {
+            let tags = self.tags.get();
+            let chunk = addr >> CHUNK_SHIFT & tags.mask;
+            (*tags.all.wrapping_add(chunk)).load(Ordering::Relaxed)
+        }
+    }
+
     /// The tag of the pool at an address; None if there is no pool, or this stands for no heap.
     #[inline(always)]
     pub fn tag_at(&self, addr: usize) -> Option<u32> {
@@ -70,7 +81,7 @@ impl Front {
         if offset >= 1 << PARTITION_SHIFT {
             return None;
         }
-        let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
+        let tag = self.shared_tag_at(addr);
         (tag != 0).then_some(tag)
     }
 

@@ -117,16 +117,12 @@ impl Heap {
     /// the hot path does not serve. False if it is not.
     #[inline(always)]
     pub fn try_others(&self, addr: usize) -> bool {
-        let offset = addr.wrapping_sub(self.base());
-        if offset >= 1 << PARTITION_SHIFT {
-            return false;
+        let tag = self.front.tag_at(addr);
+        let others = tag.filter(|tag| tag >> 8 != self.id().0);
+        if let Some(tag) = others {
+            self.free_of_others(addr - self.base(), SizeClass(tag as u8));
         }
-        let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
-        let others = tag != 0 && tag >> 8 != self.id().0;
-        if others {
-            self.free_of_others(offset, SizeClass(tag as u8));
-        }
-        others
+        others.is_some()
     }
 
     /// Frees any block: the way of all frees that the hot path does not serve.

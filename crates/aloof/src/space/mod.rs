@@ -59,6 +59,12 @@ pub fn is_piecewise() -> bool {
     PIECEWISE.load(Ordering::Relaxed)
 }
 
+/// Whether an address beyond the space has a tag that a small block's may have as well.
+pub fn shares_tag(addr: usize) -> bool {
+    let distance = addr.wrapping_sub(base()) >> CHUNK_SHIFT & MASK.load(Ordering::Relaxed);
+    distance < SPAN.load(Ordering::Relaxed) >> CHUNK_SHIFT
+}
+
 /// Regions of a partition that may be used.
 pub fn usable_regions(p: PartitionId) -> usize {
     match (is_narrow(), p.0) {
@@ -143,19 +149,20 @@ fn narrow() -> Option<usize> {
     })
 }
 
-/// Looks for a stretch of addresses that nothing uses, far from where the kernel puts mappings.
+/// Looks for a stretch of addresses that nothing uses, far from where the kernel puts mappings, and not a multiple of 1 TiB
+/// from there, as those mappings would share tags with it.
 fn piecewise() -> Option<usize> {
     let probe = System::map(System::page_size()).ok()?;
     // SAFETY: mapped just now.
     unsafe { System::unmap(probe, System::page_size()) };
-    let far = |tib: usize| probe.checked_sub(tib << 40);
-    let near = |gib: usize| probe.checked_sub(gib << 30);
+    let below = |gib: usize| probe.checked_sub(gib << 30);
+    let above = |gib: usize| probe.checked_add(gib << 30);
     let candidates = [
-        far(8),
-        far(2),
-        near(300),
-        probe.checked_add(192 << 30),
-        probe.checked_add(2 << 40),
+        below(8 << 10 | 512),
+        below(2 << 10 | 400),
+        below(300),
+        above(192),
+        above(2 << 10 | 512),
     ];
     candidates.into_iter().flatten().find_map(|at| {
         let base = align_down(at, layout::NARROW_ALIGN);

@@ -49,7 +49,7 @@ pub fn tags() -> Tags {
 /// The tag of a chunk.
 #[inline(always)]
 pub fn tag(chunk: ChunkId) -> &'static AtomicU32 {
-    // SAFETY: tags of all chunks are readable from the start, and writable once their region is ready.
+    // SAFETY: tags of all chunks that may be used are readable from the start, and writable once their region is ready.
     unsafe { &*ptr::with_exposed_provenance(TAGS.load(Ordering::Relaxed) + chunk.0 as usize * 4) }
 }
 

@@ -33,7 +33,7 @@ const HOT: &[Hot] = &[
         symbol: "malloc",
         taken: &[],
         budget: Counts {
-            instructions: 18,
+            instructions: 15,
             loads: 5,
             stores: 1,
             branches: 2,
