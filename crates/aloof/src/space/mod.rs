@@ -61,8 +61,17 @@ pub fn is_piecewise() -> bool {
 
 /// Whether an address beyond the space has a tag that a small block's may have as well.
 pub fn shares_tag(addr: usize) -> bool {
-    let distance = addr.wrapping_sub(base()) >> CHUNK_SHIFT & MASK.load(Ordering::Relaxed);
-    distance < SPAN.load(Ordering::Relaxed) >> CHUNK_SHIFT
+    let offset = addr.wrapping_sub(base());
+    shares(
+        offset,
+        SPAN.load(Ordering::Relaxed),
+        MASK.load(Ordering::Relaxed),
+    )
+}
+
+/// Whether the byte at an offset is beyond a space of `span` bytes, and its chunk's number a part of that of one in it.
+fn shares(offset: usize, span: usize, mask: usize) -> bool {
+    offset >= span && (offset >> CHUNK_SHIFT & mask) < span >> CHUNK_SHIFT
 }
 
 /// Regions of a partition that may be used.
@@ -203,4 +212,39 @@ pub fn before_fork() {
 /// Frees the lock in the parent and in the child.
 pub fn after_fork() {
     LOCK.unlock();
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_a_multiple_of_the_masks_reach_apart_share_tags() {
+        const GIB: usize = 1 << 30;
+        const TIB: usize = 1 << 40;
+        let piecewise = |offset| shares(offset, SPAN_MAX, layout::PIECEWISE_MASK);
+        for within in [0, 1, CHUNK, 30 * GIB, SPAN_MAX - 1] {
+            assert!(!piecewise(within), "{within} is in the space");
+            for apart in [1, 2, 100] {
+                assert!(piecewise(within + apart * TIB), "{within} {apart}");
+                let below = within.wrapping_sub(apart * TIB);
+                assert!(piecewise(below), "{within} -{apart}");
+            }
+        }
+        for beyond in [SPAN_MAX, 300 * GIB, TIB - 1] {
+            assert!(!piecewise(beyond) && !piecewise(beyond + TIB), "{beyond}");
+        }
+        let full = |offset| shares(offset, TIB, layout::MAP_MASK);
+        for user in [
+            0,
+            TIB - 1,
+            TIB,
+            20 * TIB,
+            100 * TIB,
+            0usize.wrapping_sub(20 * TIB),
+        ] {
+            assert!(!full(user), "{user}");
+        }
+        assert!(full(1 << 48));
+    }
 }
