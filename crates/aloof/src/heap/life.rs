@@ -126,28 +126,61 @@ impl Heap {
     }
 
     /// Frees any block: the way of all frees that the hot path does not serve.
+    #[inline]
     pub fn free(&self, addr: usize) {
-        let me = self.id();
-        let own_bytes = match locate_inline(addr) {
+        match self.own_medium(addr) {
+            Some(bytes) => self.free_medium(addr, bytes),
+            None => self.free_any(addr),
+        }
+    }
+
+    /// Bytes of the live block of chunks or units of this heap that starts at `addr`: most frees that come here are of
+    /// one. None if none does.
+    #[inline(always)]
+    fn own_medium(&self, addr: usize) -> Option<usize> {
+        let offset = addr.wrapping_sub(self.base());
+        let (_, sub) = SubRegion::at(offset)?;
+        if sub.owner() != self.id() {
+            return None;
+        }
+        let p = PartitionId((offset >> PARTITION_SHIFT) as u8);
+        let within = offset & (p.subregion() - 1);
+        let (unit_shift, is_arena) = match sub.kind() {
+            Kind::Arena => (p.chunk_shift(), true),
+            Kind::Runs => (p.unit_shift(), false),
+            _ => return None,
+        };
+        let at = (within >> unit_shift) as u32;
+        if within & ((1 << unit_shift) - 1) != 0 || self.medium_cache.has(addr) {
+            return None;
+        }
+        let units = if is_arena {
+            arena::block_chunks(sub, at)?
+        } else if run::is_start(sub, at) {
+            run::block_units(sub, at)
+        } else {
+            return None;
+        };
+        Some((units as usize) << unit_shift)
+    }
+
+    /// Frees what [`Heap::own_medium`] does not know.
+    #[cold]
+    #[inline(never)]
+    fn free_any(&self, addr: usize) {
+        match locate_inline(addr) {
             Err(why) => fault("free", addr, why),
-            Ok(Place::Pool(_, tag)) if tag >> 8 == me.0 => {
-                return self.push_slow(SizeClass(tag as u8), addr);
+            Ok(Place::Pool(_, tag)) if tag >> 8 == self.id().0 => {
+                self.push_slow(SizeClass(tag as u8), addr)
             }
             Ok(Place::Pool(_, tag)) => {
-                return self.free_of_others(addr - self.base(), SizeClass(tag as u8));
+                self.free_of_others(addr - self.base(), SizeClass(tag as u8))
             }
-            Ok(Place::Chunk(id, _, n)) if SubRegion::of(id).owner() == me => {
-                (n as usize) << id.partition().chunk_shift()
-            }
-            Ok(Place::Chunk(id, at, _)) => return self.post_chunk_block(id, at, addr),
-            Ok(Place::Run(id, at)) if SubRegion::of(id).owner() == me => {
-                (run::block_units(SubRegion::of(id), at) as usize) << id.partition().unit_shift()
-            }
-            Ok(Place::Run(id, at)) => return self.free_run_of_others(id, at, addr, false),
-            Ok(Place::Direct(id)) => return free_direct(id, addr, false),
-            Ok(Place::Huge(_)) => return free_shared(addr, Tier::Huge, huge::give(addr)),
-        };
-        self.free_medium(addr, own_bytes);
+            Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
+            Ok(Place::Run(id, at)) => self.free_run_of_others(id, at, addr, false),
+            Ok(Place::Direct(id)) => free_direct(id, addr, false),
+            Ok(Place::Huge(_)) => free_shared(addr, Tier::Huge, huge::give(addr)),
+        }
     }
 
     /// Frees a large block whose pages were moved away: its memory counts as never touched, if it is this heap's.

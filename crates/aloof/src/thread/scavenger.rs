@@ -41,15 +41,20 @@ fn period_ns() -> u64 {
 }
 
 /// After a slow path that allocates: the bell rang. Outside all locks and gates.
+#[inline]
+pub fn rang() {
+    // In a small process it stays ringing: each ring of a silent bell is a system call.
+    if STATE.load(Ordering::Relaxed) != RUNS && partition::committed_bytes().0 >= START_AT {
+        rang_slow();
+    }
+}
+
+/// The same in a process that has much memory and no scavenger.
 #[cold]
 #[inline(never)]
-pub fn rang() {
+fn rang_slow() {
     let state = STATE.load(Ordering::Relaxed);
     if state == RUNS || Setting::DecayMs.get() == u64::MAX {
-        return;
-    }
-    if partition::committed_bytes().0 < START_AT {
-        // It stays ringing: each ring of a silent bell is a system call.
         return;
     }
     if state == REFUSED || !Setting::Background.is_on() {
