@@ -90,8 +90,13 @@ fn large_dense_heaps_are_in_huge_pages_and_small_ones_are_not() {
     match child::role().as_deref() {
         None => {
             child::run(name, "small").assert_success("small");
+            child::run(name, "middling").assert_success("middling");
             child::run(name, "large").assert_success("large");
             child::run_with(name, "switched off", &off).assert_success("switched off");
+        }
+        Some("middling") => {
+            let huge = fill(24 * MIB);
+            assert_eq!(huge >= 8 * MIB, kernel_has_huge_pages(), "{huge}");
         }
         Some("large") => {
             let huge = fill(128 * MIB);
@@ -111,7 +116,7 @@ fn large_dense_heaps_are_in_huge_pages_and_small_ones_are_not() {
             assert_eq!(grown >= 32 * MIB, kernel_has_huge_pages(), "{grown}");
         }
         Some(role) => {
-            let huge = fill(if role == "small" { 16 } else { 128 } * MIB);
+            let huge = fill(if role == "small" { 10 } else { 128 } * MIB);
             assert_eq!(huge, 0, "{role}");
         }
     }
