@@ -55,6 +55,16 @@ static void garbled(size_t size, uintptr_t bits)
     free(pointer);
 }
 
+/* A pointer this far from a live block. */
+static void moved(size_t size, uintptr_t distance)
+{
+    char *block = (char *)malloc(size);
+    memset(block, 1, size);
+    void *volatile pointer = (void *)((uintptr_t)block + distance);
+    announce(pointer);
+    free(pointer);
+}
+
 static void realloc_garbled(void)
 {
     void *volatile pointer = (void *)((uintptr_t)malloc(100) ^ (uintptr_t)1 << 56);
@@ -286,9 +296,9 @@ int main(int argc, char **argv)
     MODE("garbled-bit-48", garbled(100, (uintptr_t)1 << 48))
     MODE("garbled-bit-47", garbled(100, (uintptr_t)1 << 47))
     MODE("garbled-bit-40", garbled(100, (uintptr_t)1 << 40))
-    MODE("garbled-bit-39", garbled(100, (uintptr_t)1 << 39))
-    MODE("garbled-bit-38", garbled(100, (uintptr_t)1 << 38))
-    MODE("garbled-bit-36", garbled(100, (uintptr_t)1 << 36))
+    MODE("moved-960-gib", moved(100, 960 * GIB))
+    MODE("moved-512-gib", moved(100, 512 * GIB))
+    MODE("moved-1024-gib", moved(100, 1024 * GIB))
     MODE("garbled-bit-32", garbled(100, (uintptr_t)1 << 32))
     MODE("realloc-garbled", realloc_garbled())
     MODE("free-high", free_high())

@@ -411,6 +411,35 @@ fn next_mapping(above: usize) -> usize {
         .expect("the stack is above")
 }
 
+/// Where addresses a multiple of 1 TiB apart share a tag, a mapping that is so far from the space is not handed out: `free` would
+/// take it for a small block.
+#[test]
+fn a_mapping_that_shares_its_tag_with_a_small_block_is_refused() {
+    let name = "a_mapping_that_shares_its_tag_with_a_small_block_is_refused";
+    child::isolated(name, || {
+        fake::refuse_large_reservations(true);
+        let small = Block::new(Request::of(100), 1).expect("the OS does not refuse");
+        let base = small.addr() & !(GIB - 1);
+        let tib = 1 << 40;
+        for shared in [base - 3 * tib, base - 2 * tib + 40 * GIB] {
+            fake::map_next_at(shared);
+            assert!(Block::new(Request::aligned(8 * MIB, 8 * MIB), 2).is_none());
+            let again = map_foreign(shared, 16 * MIB).expect("it was unmapped");
+            assert_eq!(again.addr(), shared);
+        }
+        for beside in [base - 3 * tib - 16 * MIB, base - 3 * tib + 64 * GIB] {
+            fake::map_next_at(beside);
+            let block = Block::new(Request::aligned(8 * MIB, 8 * MIB), 2).expect("not shared");
+            assert!(
+                (beside..beside + 16 * MIB).contains(&block.addr()),
+                "{block:?}"
+            );
+            block.free();
+        }
+        small.free();
+    });
+}
+
 #[test]
 fn a_piecewise_space_goes_round_what_lies_in_it() {
     child::isolated("a_piecewise_space_goes_round_what_lies_in_it", || {

@@ -17,9 +17,9 @@ behaviours! {
     free_of_a_pointer_with_bit_47_turned = Case::death("garbled-bit-47");
     free_of_a_pointer_with_bit_40_turned = Case::death("garbled-bit-40");
     free_of_a_pointer_with_bit_40_turned_in_512_mib = Case::death("garbled-bit-40").address_space(SMALL);
-    free_of_a_pointer_with_bit_39_turned_in_512_mib = Case::death("garbled-bit-39").address_space(SMALL);
-    free_of_a_pointer_with_bit_38_turned_in_512_mib = Case::death("garbled-bit-38").address_space(SMALL);
-    free_of_a_pointer_with_bit_36_turned_in_512_mib = Case::death("garbled-bit-36").address_space(SMALL);
+    free_of_a_pointer_960_gib_off_in_512_mib = Case::death("moved-960-gib").address_space(SMALL);
+    free_of_a_pointer_512_gib_off_in_512_mib = Case::death("moved-512-gib").address_space(SMALL);
+    free_of_a_pointer_1024_gib_off_in_512_mib = Case::death("moved-1024-gib").address_space(SMALL);
     free_of_a_pointer_with_bit_32_turned = Case::death("garbled-bit-32");
     free_of_a_pointer_with_bit_32_turned_in_512_mib = Case::death("garbled-bit-32").address_space(SMALL);
     free_inside_a_small_block_in_512_mib = Case::death("inside-small-16").address_space(SMALL);

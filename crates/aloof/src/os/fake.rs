@@ -2,7 +2,7 @@
 //!
 //! Process-wide and meant for one test thread at a time.
 
-use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use super::linux::Linux;
 use super::{Os, Refused};
@@ -16,6 +16,8 @@ static CALLS: AtomicU64 = AtomicU64::new(0);
 static REFUSE_FROM: AtomicI64 = AtomicI64::new(-1);
 /// The call at which refusals end again.
 static REFUSE_TO: AtomicI64 = AtomicI64::new(-1);
+/// Where the next mapping anywhere comes to lie; 0: where the kernel likes.
+static NEXT_MAP: AtomicUsize = AtomicUsize::new(0);
 static REFUSE_RESERVE: AtomicBool = AtomicBool::new(false);
 /// Bytes that may be accessible at the same time; no limit if negative.
 static CHARGE_LIMIT: AtomicI64 = AtomicI64::new(-1);
@@ -41,6 +43,11 @@ pub fn relent() {
 /// Refuses reservations of more than 1 GiB, as a limited address space does.
 pub fn refuse_large_reservations(yes: bool) {
     REFUSE_RESERVE.store(yes, SeqCst);
+}
+
+/// Puts the next mapping that may lie anywhere at this address, which must be unoccupied.
+pub fn map_next_at(addr: usize) {
+    NEXT_MAP.store(addr, SeqCst);
 }
 
 /// Acts like `vm.overcommit_memory=2`: at most `bytes` may be accessible at the same time.
@@ -111,7 +118,10 @@ impl Os for Fake {
     }
 
     fn map(len: usize) -> Result<usize, Refused> {
-        charged_call(len, || Linux::map(len))
+        charged_call(len, || match NEXT_MAP.swap(0, SeqCst) {
+            0 => Linux::map(len),
+            addr => Linux::map_at(addr, len).map(|()| addr),
+        })
     }
 
     unsafe fn commit(addr: usize, len: usize) -> Result<(), Refused> {
