@@ -1,9 +1,7 @@
 //! Misuse stops the process with one line that names the pointer, never silently.
 
+use super::SMALL;
 use aloof_behaviour::{Case, behaviours};
-
-/// The address space of `ulimit -v 524288`.
-const SMALL: u64 = 524_288 << 10;
 
 behaviours! {
     free_of_stack_memory = Case::death("free-stack");

@@ -8,3 +8,6 @@ mod library;
 mod process;
 mod rules;
 mod threads;
+
+/// The address space of `ulimit -v 524288`.
+const SMALL: u64 = 524_288 << 10;

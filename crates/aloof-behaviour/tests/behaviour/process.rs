@@ -1,10 +1,8 @@
 //! fork, plug-ins, limits, and the tools that programs are run under.
 
+use super::SMALL;
 use aloof_behaviour::{Case, Machine, behaviours};
 use std::fs;
-
-/// The address space of `ulimit -v 524288`.
-const SMALL: u64 = 524_288 << 10;
 
 fn enomem(smallest: &str, largest: &str, threads: &str) -> Case {
     Case::new("enomem.c", &[smallest, largest, threads])
