@@ -46,16 +46,19 @@ fn is_kept(role: &str, i: usize, of: usize, random: &mut Random) -> bool {
 
 /// Threads fill memory, free most of it and then block, or end; those that block go on at the end.
 fn shrinks(role: &str) {
+    // Neither thread fills what the other has freed: all is resident at once.
+    let filled = Barrier::new(THREADS);
     let (freed, go_on) = (Barrier::new(THREADS + 1), Barrier::new(THREADS + 1));
     let before = memory::resident();
     let kept_bytes = AtomicUsize::new(0);
     thread::scope(|scope| {
         for t in 0..THREADS {
-            let (freed, go_on, kept_bytes) = (&freed, &go_on, &kept_bytes);
+            let (filled, freed, go_on, kept_bytes) = (&filled, &freed, &go_on, &kept_bytes);
             scope.spawn(move || {
                 let mut random = Random::new(t as u64);
                 let blocks = fill(t as u64 + 1);
                 let of = blocks.len();
+                filled.wait();
                 let mut kept = Vec::new();
                 for (i, block) in blocks.into_iter().enumerate() {
                     if is_kept(role, i, of, &mut random) {
