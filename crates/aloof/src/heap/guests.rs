@@ -10,7 +10,7 @@
 
 use super::flush::block_fault;
 use super::{EMPTY_MAGAZINE, Front, Heap};
-use crate::num::class::{ClassInfo, MAGAZINE_BYTES, NO_GUESTS, SizeClass};
+use crate::num::class::{ClassInfo, MAGAZINE_BYTES, SizeClass};
 use crate::num::ids::*;
 use crate::num::size::*;
 use crate::pool::Fault;
@@ -33,7 +33,7 @@ impl Guests {
     /// A refill brought so many blocks of the class.
     #[inline(always)]
     pub(super) fn invite(&self, info: &ClassInfo, blocks: u32) {
-        if info.guest_room != NO_GUESTS {
+        if info.guests {
             self.invited.set((INVITED * blocks).min(255) as u8);
         }
     }
@@ -93,10 +93,11 @@ impl Front {
         let info = class.info();
         let hot = &self.hot[class.index()];
         let top = hot.get();
-        if !has_room(top, info) {
+        let heap = Heap::of_front(self);
+        if !heap.has_room(top, class) {
             return false;
         }
-        let guests = &Heap::of_front(self).guests[class.index()];
+        let guests = &heap.guests[class.index()];
         if guests.invited.get() == 0 {
             return false;
         }
@@ -120,13 +121,15 @@ impl Front {
     }
 }
 
-/// Whether a magazine has place for guests. Without a magazine there is none.
-#[inline(always)]
-fn has_room(top: *mut usize, info: &ClassInfo) -> bool {
-    top.addr().wrapping_neg() % MAGAZINE_BYTES >= info.guest_room.into()
-}
-
 impl Heap {
+    /// Whether a class's magazine, with this top, has place for guests. Without a magazine there is none.
+    #[inline(always)]
+    fn has_room(&self, top: *mut usize, class: SizeClass) -> bool {
+        // Half of it and one place.
+        let room = (self.magazine_capacity(class) / 2 + 1) * size_of::<usize>();
+        class.info().guests && top.addr().wrapping_neg() % MAGAZINE_BYTES >= room
+    }
+
     /// Takes in a block, which starts at `addr`, of another's pool of this class. False if there is no place for it.
     pub(super) fn take_in(&self, class: SizeClass, addr: usize) -> bool {
         let hot = &self.front.hot[class.index()];
@@ -142,7 +145,7 @@ impl Heap {
         if unsafe { top.wrapping_sub(1).read() } == addr {
             block_fault(addr, Fault::DoubleFree);
         }
-        if guests.invited.get() == 0 || !has_room(top, class.info()) {
+        if guests.invited.get() == 0 || !self.has_room(top, class) {
             return false;
         }
         // SAFETY: the magazine has a free place at its top.

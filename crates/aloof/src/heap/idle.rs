@@ -39,6 +39,7 @@ impl Heap {
         let seen = &self.seen[class.index()];
         if seen.get() == self.cache_state(class) {
             self.flush_class(class);
+            self.reset_capacity(class);
         }
         seen.set(self.cache_state(class));
     }

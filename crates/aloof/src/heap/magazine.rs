@@ -7,6 +7,7 @@
 //! `malloc` reads `top[-1]` and finds 0 when the magazine is empty; `free` sees that it is full by the
 //! alignment of `top`. A class without a magazine has its top at [`EMPTY_MAGAZINE`], which is both.
 
+use super::capacity::Capacity;
 use super::flush::block_fault;
 use super::guests::Guests;
 use super::{Heap, MAGAZINES, Small};
@@ -60,7 +61,7 @@ impl Heap {
     /// Place of the oldest block.
     pub(super) fn magazine_bottom(&self, class: SizeClass) -> *mut usize {
         self.magazine_end(class)
-            .wrapping_sub(class.info().magazine.into())
+            .wrapping_sub(self.magazine_capacity(class))
     }
 
     /// Blocks in the magazine.
@@ -69,7 +70,10 @@ impl Heap {
         if top == EMPTY_MAGAZINE {
             0
         } else {
-            (top.addr() - self.magazine_bottom(class).addr()) / 8
+            // Others may look while the bottom moves.
+            top.addr()
+                .saturating_sub(self.magazine_bottom(class).addr())
+                / 8
         }
     }
 
@@ -87,6 +91,7 @@ impl Heap {
             hot.set(self.new_magazine(class));
         } else if hot.get() == self.magazine_end(class) {
             self.check_newest(hot.get(), addr);
+            self.capacities[class.index()].overflowed();
             let len = self.magazine_len(class);
             self.flush(class, len - len / KEEP_SHARE);
         }
@@ -109,13 +114,14 @@ impl Heap {
     pub(super) fn drop_magazine(&self, class: SizeClass) {
         debug_assert_eq!(self.magazine_len(class), 0);
         self.front.hot[class.index()].set(EMPTY_MAGAZINE);
+        self.capacities[class.index()].forget();
     }
 
     /// Takes words of a pool, until half a magazine has been moved, into the empty magazine, the lowest block on
     /// top; then takes this block. None if the pool has nothing.
     #[inline(always)]
     pub(super) fn fill(&self, class: SizeClass, pool: &Pool) -> Option<Small> {
-        let half = u32::from(class.info().magazine) / 2;
+        let half = self.magazine_capacity(class) as u32 / 2;
         let mut words = [Word::NONE; FILL_WORDS];
         let (mut taken, mut blocks) = (0, 0);
         while taken == 0 || taken < FILL_WORDS && blocks + 63 <= half {
@@ -193,11 +199,16 @@ impl Heap {
     /// It may have been stopped anywhere, so a block may be met twice, and nothing is counted.
     pub(super) fn spill_caches(&self) {
         for class in SizeClass::all() {
-            let bottom = self.magazine_bottom(class);
-            let len = self.magazine_len(class).min(class.info().magazine.into());
-            for i in 0..len {
-                // SAFETY: entries of the buffer, below the top.
-                let addr = unsafe { bottom.wrapping_add(i).read() };
+            let mut at = self.front.hot[class.index()].get();
+            let first = self.magazine_end(class).wrapping_sub(MAGAZINE_SLOTS);
+            // Down to the sentinel; not by the capacity, which may be another than the magazine has.
+            while at != EMPTY_MAGAZINE && at > first {
+                at = at.wrapping_sub(1);
+                // SAFETY: an entry of the buffer, below the top.
+                let addr = unsafe { at.read() };
+                if addr == 0 {
+                    break;
+                }
                 let offset = addr.wrapping_sub(self.base());
                 // A flush that was under way may have dissolved the pool, and another may be there now.
                 let tag = space::tag(ChunkId::at(offset)).load(Ordering::Relaxed);
@@ -223,5 +234,6 @@ impl Heap {
             self.front.hot[c].set(EMPTY_MAGAZINE);
         }
         self.guests.iter().for_each(Guests::forget);
+        self.capacities.iter().for_each(Capacity::forget);
     }
 }

@@ -1,11 +1,12 @@
 //! The thread heap: caches in front, pools, arenas and runs behind.
 //!
-//! A request comes down from `api`: magazine ([`magazine`], emptied by [`flush`]), slot and pools ([`small`]), chunks
+//! A request comes down from `api`: magazine ([`magazine`], sized by [`capacity`], emptied by [`flush`]), slot and pools ([`small`]), chunks
 //! ([`medium`]) and runs ([`runs`]), and of both those freed last ([`medium_cache`]). Blocks of other threads stay in magazines as
 //! [`guests`], or go through the outbox ([`outbox`]) and come back through the inbox ([`collect`]). What a busy thread does not
 //! use goes back ([`idle`]). [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but never unmapped;
 //! all but the inbox and the link is its thread's alone.
 
+mod capacity;
 mod collect;
 pub(crate) mod common;
 mod flush;
@@ -182,6 +183,8 @@ pub struct Heap {
     seen: [Owned64; CLASSES],
     /// By class; see [`guests`].
     guests: [guests::Guests; CLASSES],
+    /// By class; see [`capacity`].
+    capacities: [capacity::Capacity; CLASSES],
 }
 
 /// What others write.

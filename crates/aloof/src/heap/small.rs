@@ -44,6 +44,7 @@ impl Heap {
         if let Some(small) = self.pop(class) {
             return Some(small);
         }
+        self.judge_capacity(class);
         self.read_mail();
         self.look_for_idle();
         let bin = &self.bins[class.index()];

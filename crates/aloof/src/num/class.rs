@@ -29,12 +29,12 @@ pub struct ClassInfo {
     pub words: u8,
     /// Chunks of a pool.
     pub chunks: u8,
-    /// Blocks a magazine keeps.
+    /// Blocks a magazine keeps at first.
     pub magazine: u8,
     /// Units of 64 bytes of the pool's descriptor.
     pub units: u8,
-    /// Bytes that are free in a magazine with place for blocks of others: half of it. [`NO_GUESTS`] where they may share lines.
-    pub guest_room: u16,
+    /// Whether a magazine takes in blocks of others: not where they may share lines.
+    pub guests: bool,
 }
 
 /// Binary digits of the reciprocals: 32 are too few for the largest pools.
@@ -53,13 +53,11 @@ impl ClassInfo {
 pub const MAGAZINE_SLOTS: usize = 256;
 /// Bytes of a magazine's buffer, and its alignment: a magazine is full when its top is aligned to it.
 pub const MAGAZINE_BYTES: usize = MAGAZINE_SLOTS * 8;
-/// Bytes a magazine keeps at most (but two blocks at least).
+/// Bytes a magazine keeps at first at most (but two blocks at least).
 pub const MAGAZINE_KEEP: usize = 64 << 10;
 
 /// Smallest blocks of others that a magazine takes in: their lines are their own, but for the first and last of some.
 const GUEST_MIN: usize = 128;
-/// More than any magazine has.
-pub const NO_GUESTS: u16 = u16::MAX;
 
 const fn class_size(class: usize) -> usize {
     let linear = LINEAR_MAX / 8;
@@ -103,11 +101,7 @@ const fn class_info(class: usize) -> ClassInfo {
         chunks: chunks as u8,
         magazine: keep as u8,
         units: (POOL_HEAD + words * 8).div_ceil(64) as u8,
-        guest_room: if size < GUEST_MIN {
-            NO_GUESTS
-        } else {
-            (keep / 2 * 8 + 8) as u16
-        },
+        guests: size >= GUEST_MIN,
     }
 }
 

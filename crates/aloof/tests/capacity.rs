@@ -1,0 +1,132 @@
+//! Magazines keep more where they overflow and run dry in turn, and only there.
+
+mod support;
+
+use std::sync::{Barrier, Mutex};
+use std::thread;
+
+use aloof::raw;
+use support::{KIB, child};
+
+/// Of these a magazine keeps 64 KiB, and 256 when it has grown.
+const SIZES: [usize; 4] = [1024, 2048, 4096, 16 * KIB];
+const FIRST: usize = 64 * KIB;
+
+fn malloc(size: usize) -> *mut u8 {
+    // SAFETY: any size will do.
+    let block = unsafe { raw::malloc(size) };
+    assert!(!block.is_null());
+    block
+}
+
+fn free(block: *mut u8) {
+    // SAFETY: the tests free what they allocated, once.
+    unsafe { raw::free(block) }
+}
+
+/// Takes blocks of so many bytes together and frees them, so many times.
+fn bursts(size: usize, bytes: usize, times: usize) {
+    for _ in 0..times {
+        let blocks: Vec<_> = (0..bytes / size).map(|_| malloc(size)).collect();
+        blocks.into_iter().for_each(free);
+    }
+}
+
+fn cached() -> usize {
+    raw::stats().cached_bytes as usize
+}
+
+/// Blocks that came out of pools.
+fn taken() -> u64 {
+    raw::stats().tiers[0].allocations
+}
+
+#[test]
+fn bursts_beyond_a_magazine_make_it_grow() {
+    child::isolated("bursts_beyond_a_magazine_make_it_grow", || {
+        for size in SIZES {
+            bursts(size, 3 * FIRST, 10);
+            let before = taken();
+            bursts(size, 3 * FIRST, 10);
+            // (The vector of the blocks may be one of a class of its own.)
+            let n = taken() - before;
+            assert!(n <= 2 * 64, "{n} blocks of {size} came from pools");
+        }
+    });
+}
+
+#[test]
+fn what_frees_far_more_than_it_takes_keeps_little() {
+    child::isolated("what_frees_far_more_than_it_takes_keeps_little", || {
+        for size in SIZES {
+            let before = cached();
+            bursts(size, 40 * FIRST, 4);
+            let kept = cached().saturating_sub(before);
+            // And one word of a pool.
+            assert!(kept <= FIRST + 64 * size.min(4096), "{kept} of {size}");
+            raw::purge();
+        }
+    });
+}
+
+#[test]
+fn a_class_that_falls_idle_starts_again() {
+    child::isolated("a_class_that_falls_idle_starts_again", || {
+        let size = 4096;
+        bursts(size, 3 * FIRST, 10);
+        assert!(cached() >= 3 * FIRST);
+        // Slow paths of others, each some hundred times as many as there are classes.
+        for _ in 0..4000 {
+            bursts(24 * KIB, 20 * FIRST, 1);
+        }
+        // A burst is more than is left of the one before: a magazine of 16 blocks, and the rest of a pool's word of 32.
+        bursts(size, 3 * FIRST, 1);
+        let before = taken();
+        bursts(size, 3 * FIRST, 1);
+        assert_ne!(taken(), before);
+    });
+}
+
+/// In the child of a fork what other threads had in magazines of any size is free, once, and what they had in use is not.
+#[test]
+fn the_child_of_a_fork_finds_what_is_in_a_magazine_that_grew() {
+    let name = "the_child_of_a_fork_finds_what_is_in_a_magazine_that_grew";
+    child::isolated(name, || {
+        let size = 4096;
+        let (ready, go_on) = (Barrier::new(2), Barrier::new(2));
+        let rows = Mutex::new((Vec::new(), Vec::new()));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                bursts(size, 3 * FIRST, 10);
+                let mut used: Vec<_> = (0..40).map(|_| malloc(size).addr()).collect();
+                let at = |addr: usize| std::ptr::with_exposed_provenance_mut(addr);
+                let kept = used.split_off(6);
+                kept.iter().for_each(|&addr| free(at(addr)));
+                *rows.lock().unwrap() = (used.clone(), kept);
+                ready.wait();
+                go_on.wait();
+                used.iter().for_each(|&addr| free(at(addr)));
+            });
+            ready.wait();
+            let (used, kept) = &*rows.lock().unwrap();
+            // SAFETY: the child allocates and ends.
+            unsafe {
+                let pid = libc::fork();
+                if pid == 0 {
+                    let (mut found, mut twice) = (0, 0);
+                    for _ in 0..2000 {
+                        let addr = raw::malloc(size).addr();
+                        found += usize::from(kept.contains(&addr));
+                        twice += usize::from(used.contains(&addr));
+                    }
+                    let ok = found == kept.len() && twice == 0;
+                    libc::_exit(if ok { 0 } else { 1 });
+                }
+                let mut status = 0;
+                assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
+                assert_eq!(status, 0);
+            }
+            go_on.wait();
+        });
+    });
+}
