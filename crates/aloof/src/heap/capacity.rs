@@ -73,7 +73,6 @@ impl Heap {
         debug_assert_eq!(self.magazine_len(class), 0);
         self.capacities[class.index()].doublings.set(doublings);
         if hot.get() != EMPTY_MAGAZINE {
-            // The sentinel first: in the child of a fork the magazine is read down to it.
             hot.set(self.new_magazine(class));
         }
     }

@@ -16,7 +16,7 @@ use crate::num::ids::*;
 use crate::num::{bits, series};
 use crate::pool::{Fault, Pool, Word};
 use crate::space;
-use crate::sync::{Ordering, OwnedSize};
+use crate::sync::{Ordering, OwnedSize, compiler_fence};
 
 /// A sentinel and an aligned end, for all classes of all heaps; never written.
 #[repr(align(2048))]
@@ -107,6 +107,8 @@ impl Heap {
         let bottom = self.magazine_bottom(class);
         // SAFETY: the place below the bottom lies in the record's buffer of this class.
         unsafe { bottom.wrapping_sub(1).write(0) };
+        // Before any top above it: in the child of a fork the magazine is read down to it.
+        compiler_fence(Ordering::Release);
         bottom
     }
 
