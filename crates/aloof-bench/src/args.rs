@@ -27,7 +27,8 @@ pub struct Args {
     #[arg(long, value_delimiter = ',')]
     pub threads: Vec<usize>,
 
-    /// How often each measurement is repeated [default: 5, or 3 with --quick].
+    /// How often each measurement is repeated [default: 5, or 3 with --quick]; those of less than a second three times as often,
+    /// but with --quick.
     #[arg(long)]
     pub runs: Option<usize>,
 
@@ -50,6 +51,10 @@ pub struct Args {
     /// Write a report with plots to this file, to open in a browser.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+
+    /// Measure nothing: show the run that this JSON file holds, of which passes may be missing.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["suite", "peers", "threads", "runs", "quick", "only", "json"])]
+    pub from: Option<PathBuf>,
 
     /// The aloof library to measure [default: libaloof.so in the workspace's target/release].
     #[arg(long, value_name = "PATH", global = true)]

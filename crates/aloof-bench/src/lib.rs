@@ -17,6 +17,7 @@ mod measure;
 mod peers;
 mod progress;
 mod record;
+mod sampler;
 mod session;
 mod stats;
 mod table;
@@ -30,6 +31,14 @@ pub use gate::GateArgs;
 use anyhow::{Context, Result};
 use std::process::ExitCode;
 
+/// Measures what is asked for.
+fn measured(args: &Args) -> Result<record::Report> {
+    let tools = tools::Tools::prepare(args)?;
+    let allocators = allocators::choose(args, &tools)?;
+    let workloads = catalogue::workloads(args, &tools)?;
+    session::run(args, &tools, allocators, workloads)
+}
+
 /// Runs the benchmark as asked. The exit status is 0 when every measurement succeeded and 1 when
 /// one was marked failed; misuse and missing tools are errors.
 pub fn main(args: Args) -> Result<ExitCode> {
@@ -37,10 +46,10 @@ pub fn main(args: Args) -> Result<ExitCode> {
     if let Some(Task::Gate(gate)) = &args.command {
         return gate::run(&args, gate);
     }
-    let tools = tools::Tools::prepare(&args)?;
-    let allocators = allocators::choose(&args, &tools)?;
-    let workloads = catalogue::workloads(&args, &tools)?;
-    let report = session::run(&args, &tools, allocators, workloads)?;
+    let report = match &args.from {
+        Some(path) => record::read(path)?,
+        None => measured(&args)?,
+    };
     print!("{}", table::render(&report));
     if let Some(path) = &args.json {
         record::write(&report, path).with_context(|| format!("cannot write {}", path.display()))?;

@@ -1,6 +1,7 @@
 //! The result of a run: what is written as JSON and shown as tables.
 
 use crate::machine::Machine;
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::Path;
@@ -24,6 +25,19 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// For each suite, the first allocator against each other one.
     pub geomeans: Vec<Geomean>,
+}
+
+impl Report {
+    /// How often each workload was measured: "3", or "3 to 9".
+    pub fn runs(&self) -> String {
+        let runs = || self.rows.iter().map(|row| row.runs);
+        let (least, most) = (runs().min().unwrap_or(0), runs().max().unwrap_or(0));
+        if least == most {
+            least.to_string()
+        } else {
+            format!("{least} to {most}")
+        }
+    }
 }
 
 /// An allocator's name and version.
@@ -109,6 +123,18 @@ pub fn write(report: &Report, path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The report in a file that [`write`] made.
+pub fn read(path: &Path) -> anyhow::Result<Report> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let report: Report = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no run that --json wrote", path.display()))?;
+    if report.allocators.is_empty() {
+        bail!("{} names no allocator", path.display());
+    }
+    Ok(report)
+}
+
 /// `seconds` since 1970 as `2030-01-31 23:59`.
 pub fn utc_date(seconds: u64) -> String {
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
@@ -143,6 +169,39 @@ mod tests {
         assert_eq!(utc_date(0), "1970-01-01 00:00");
         assert_eq!(utc_date(951_782_400), "2000-02-29 00:00");
         assert_eq!(utc_date(1_798_761_599), "2026-12-31 23:59");
+    }
+
+    #[test]
+    fn a_run_tells_how_often_it_measured_and_can_be_read_again() {
+        let row = |runs| Row {
+            runs,
+            ..Row::default()
+        };
+        let mut report = Report {
+            started_unix: 1,
+            elapsed_seconds: 2.0,
+            clock: "wall".into(),
+            command: "bench".into(),
+            machine: Machine::here(),
+            allocators: vec![AllocatorNote {
+                name: "aloof".into(),
+                version: "1".into(),
+            }],
+            rows: vec![row(3), row(3)],
+            geomeans: Vec::new(),
+        };
+        assert_eq!(report.runs(), "3");
+        report.rows.push(row(9));
+        assert_eq!(report.runs(), "3 to 9");
+        let path = std::env::temp_dir().join(format!("aloof-bench-{}.json", std::process::id()));
+        write(&report, &path).unwrap();
+        let again = read(&path).unwrap();
+        assert_eq!((again.runs(), again.allocators.len()), (report.runs(), 1));
+        fs::write(&path, "{\"rows\":[]}").unwrap();
+        let refused = read(&path).unwrap_err().to_string();
+        assert!(refused.contains("no run that --json wrote"), "{refused}");
+        fs::remove_file(&path).unwrap();
+        assert!(read(&path).is_err());
     }
 
     #[test]

@@ -4,14 +4,14 @@ use crate::allocators::Allocator;
 use crate::args::Args;
 use crate::catalogue::Workload;
 use crate::machine::Machine;
-use crate::measure::{Figures, Sample, measure};
+use crate::measure::{Figures, Sample};
 use crate::progress::Progress;
 use crate::record::{self, AllocatorNote, Geomean, Report, Row};
+use crate::sampler::Sampler;
 use crate::stats::{geomean, median, paired_ratios, spread};
 use crate::tools::Tools;
-use crate::warm::Warmer;
 use anyhow::{Result, bail};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Measures everything.
 pub fn run(
@@ -28,7 +28,6 @@ pub fn run(
         .duration_since(UNIX_EPOCH)
         .map_or(0, |t| t.as_secs());
     let runs = args.runs();
-    let timeout = Duration::from_secs(args.timeout);
     let plan: Vec<(usize, usize)> = (0..workloads.len())
         .flat_map(|w| (0..allocators.len()).map(move |a| (w, a)))
         .filter(|&(w, a)| allocators[a].takes_part(&workloads[w]))
@@ -62,47 +61,18 @@ pub fn run(
         }
     };
     let mut progress = Progress::new(runs, &plan);
-    let mut samples = vec![vec![Vec::<Sample>::new(); allocators.len()]; workloads.len()];
-    let mut warmer = Warmer::new(workloads.len());
+    let mut sampler = Sampler::new(args, tools, &allocators, &workloads);
     for pass in 1..=runs {
-        let plan = turned(&plan, pass - 1, runs);
-        for (i, &(w, a)) in plan.iter().enumerate() {
-            let (workload, allocator) = (&workloads[w], &allocators[a]);
-            progress.now(&format!(
-                "{} {} x{} on {}",
-                workload.suite, workload.name, workload.threads, allocator.name
-            ));
-            // One failure spoils the row; the next would take as long, where more memory is wanted than there is.
-            if let Some(failed) = samples[w][a].iter().find(|s| s.outcome.is_err()) {
-                let failed = failed.clone();
-                samples[w][a].push(failed);
-                progress.done();
-                continue;
-            }
-            let mut again = begins(&plan, i) && workload.driver.wants_warm_up();
-            loop {
-                warmer.warm(w);
-                let sample = measure(workload, allocator, tools, timeout);
-                let figures = sample.outcome.as_ref().ok();
-                let cold = figures.is_some_and(|f| warmer.learn(w, f.peak_rss_bytes)) || again;
-                // Only a figure is left out, never a failure.
-                if figures.is_none() || !cold {
-                    samples[w][a].push(sample);
-                }
-                if !cold {
-                    break;
-                }
-                again = false;
-            }
-            progress.done();
+        for turn in turned(&plan, pass - 1, runs).chunk_by(|a, b| a.0 == b.0) {
+            sampler.take(turn, &mut progress);
         }
         // A run that is cut short leaves the passes that were whole.
         if let Some(path) = args.json.as_ref().filter(|_| pass < runs) {
-            record::write(&report(&samples), path)?;
+            record::write(&report(&sampler.samples), path)?;
         }
     }
     progress.end();
-    Ok(report(&samples))
+    Ok(report(&sampler.samples))
 }
 
 /// A plan of (workload, allocator), by workloads, with the allocators of each turned by the share of the passes that are
@@ -113,11 +83,6 @@ fn turned(plan: &[(usize, usize)], done: usize, passes: usize) -> Vec<(usize, us
         turn.rotate_left(turn.len() * done / passes);
     }
     plan
-}
-
-/// Whether the workload at this place of a plan was not measured just before.
-fn begins(plan: &[(usize, usize)], at: usize) -> bool {
-    at == 0 || plan[at - 1].0 != plan[at].0
 }
 
 /// The arguments as they could be typed again.
@@ -270,13 +235,6 @@ mod tests {
         assert_eq!(turned(&plan, 1, 3), second);
         let third = [(0, 2), (0, 0), (0, 1), (1, 2), (1, 0)];
         assert_eq!(turned(&plan, 2, 3), third);
-    }
-
-    #[test]
-    fn the_first_of_a_workload_is_known() {
-        let plan = [(0, 1), (0, 0), (1, 2), (1, 0), (2, 0)];
-        let firsts: Vec<usize> = (0..plan.len()).filter(|&i| begins(&plan, i)).collect();
-        assert_eq!(firsts, [0, 2, 4]);
     }
 
     #[test]

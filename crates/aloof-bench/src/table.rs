@@ -49,7 +49,7 @@ pub fn render(report: &Report) -> String {
 
 fn suite_tables(report: &Report, suite: &str, text: &mut String) {
     let subject = &report.allocators[0].name;
-    let runs = report.rows.first().map_or(0, |row| row.runs);
+    let runs = report.runs();
     let _ = writeln!(
         text,
         "\n{suite}: {} time of {subject}, and its ratio to each peer (below 1: {subject} is faster; median of {runs}, +- quartile distance)",

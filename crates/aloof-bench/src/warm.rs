@@ -5,7 +5,7 @@
 //! which process ran before it.
 
 use crate::machine::memory;
-use std::{fs, ptr};
+use std::{fs, ptr, slice, thread};
 
 const HUGE: usize = 2 << 20;
 
@@ -68,9 +68,15 @@ fn touch(bytes: u64) {
             return;
         }
         libc::madvise(start, bytes, libc::MADV_HUGEPAGE);
-        for page in (0..bytes).step_by(4096) {
-            start.cast::<u8>().add(page).write_volatile(1);
-        }
+        let all = slice::from_raw_parts_mut(start.cast::<u8>(), bytes);
+        let share = bytes
+            .div_ceil(thread::available_parallelism().map_or(1, usize::from))
+            .next_multiple_of(HUGE);
+        thread::scope(|scope| {
+            for part in all.chunks_mut(share) {
+                scope.spawn(move || part.iter_mut().step_by(4096).for_each(|byte| *byte = 1));
+            }
+        });
         libc::munmap(start, bytes);
     }
 }

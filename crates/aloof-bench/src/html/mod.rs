@@ -41,7 +41,7 @@ const SCRIPT: &str = "for (const item of document.querySelectorAll('.legend span
 fn head(report: &Report, page: &mut String) {
     let m = &report.machine;
     let subject = &report.allocators[0].name;
-    let runs = report.rows.first().map_or(0, |row| row.runs);
+    let runs = report.runs();
     let _ = write!(
         page,
         "<h1>{} against its peers</h1><p class=\"note\">{} (UTC), {} cores of {}, {:.1} GiB, {}, {}, glibc {}, {}, transparent huge pages {}, free memory {}. \
