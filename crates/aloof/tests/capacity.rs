@@ -112,24 +112,17 @@ fn the_child_of_a_fork_finds_what_is_in_a_magazine_that_grew() {
             });
             ready.wait();
             let (used, kept) = &*rows.lock().unwrap();
-            let mut status = 0;
-            // SAFETY: the child allocates and ends.
-            unsafe {
-                let pid = libc::fork();
-                if pid == 0 {
-                    let (mut found, mut twice) = (0, 0);
-                    for _ in 0..2000 {
-                        let addr = raw::malloc(size).addr();
-                        found += usize::from(kept.contains(&addr));
-                        twice += usize::from(used.contains(&addr));
-                    }
-                    let ok = found == kept.len() && twice == 0;
-                    libc::_exit(if ok { 0 } else { 1 });
+            let whole = child::forked(|| {
+                let (mut found, mut twice) = (0, 0);
+                for _ in 0..2000 {
+                    let addr = malloc(size).addr();
+                    found += usize::from(kept.contains(&addr));
+                    twice += usize::from(used.contains(&addr));
                 }
-                libc::waitpid(pid, &mut status, 0);
-            }
+                found == kept.len() && twice == 0
+            });
             go_on.wait();
-            assert_eq!(status, 0);
+            assert!(whole, "blocks are lost, or handed out twice");
         });
     });
 }

@@ -145,24 +145,18 @@ fn the_child_of_a_fork_uses_the_heap() {
             begun.wait();
             let inherited = block(2500 * KIB);
             for _ in 0..100 {
-                // SAFETY: the child allocates, frees what it has alone, and ends.
-                unsafe {
-                    let pid = libc::fork();
-                    if pid == 0 {
-                        libc::alarm(20);
-                        let more = [1500 * KIB, 2500 * KIB, 6 * MIB].map(|size| raw::malloc(size));
-                        let apart = more.iter().all(|at| {
-                            at.addr() >= inherited.addr() + inherited.usable()
-                                || at.addr() < inherited.addr()
-                        });
-                        more.into_iter().for_each(|at| raw::free(at));
-                        raw::free(inherited.as_ptr());
-                        libc::_exit(if apart { 0 } else { 1 });
-                    }
-                    let mut status = 0;
-                    assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
-                    assert_eq!(status, 0, "the child's status");
-                }
+                // SAFETY: the child frees what it has alone.
+                let apart = child::forked(|| unsafe {
+                    let more = [1500 * KIB, 2500 * KIB, 6 * MIB].map(|size| raw::malloc(size));
+                    let apart = more.iter().all(|at| {
+                        at.addr() >= inherited.addr() + inherited.usable()
+                            || at.addr() < inherited.addr()
+                    });
+                    more.into_iter().for_each(|at| raw::free(at));
+                    raw::free(inherited.as_ptr());
+                    apart
+                });
+                assert!(apart, "in the child");
             }
             end.store(true, Ordering::Relaxed);
             inherited.free();
@@ -276,15 +270,11 @@ fn handlers_of_a_fork_use_the_heap() {
         let other = written(1500 * KIB);
         KEPT.store(written(1500 * KIB), Ordering::Relaxed);
         HANDLER.store(role.parse().expect("a number"), Ordering::Relaxed);
-        let pid = libc::fork();
-        if pid == 0 {
-            libc::alarm(20);
+        let went_on = child::forked(|| {
             free(written(1500 * KIB));
-            libc::_exit(0);
-        }
-        let mut status = 0;
-        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
-        assert_eq!(status, 0, "the child's status");
+            true
+        });
+        assert!(went_on, "in the child");
         free(other);
     }
 }

@@ -156,18 +156,9 @@ fn the_child_of_a_fork_uses_what_other_threads_had_kept() {
                     });
                     freed.wait();
                     let kept = kept.load(Ordering::Relaxed);
-                    // SAFETY: the child allocates and ends.
-                    unsafe {
-                        let pid = libc::fork();
-                        if pid == 0 {
-                            let found = (0..200).any(|_| malloc(size).addr() == kept);
-                            libc::_exit(if found { 0 } else { 1 });
-                        }
-                        let mut status = 0;
-                        assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
-                        assert_eq!(status, 0, "a block of {size} is lost");
-                    }
+                    let found = child::forked(|| (0..200).any(|_| malloc(size).addr() == kept));
                     go_on.wait();
+                    assert!(found, "a block of {size} is lost");
                 });
             }
         },

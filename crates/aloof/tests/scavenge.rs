@@ -200,16 +200,7 @@ fn the_child_of_a_fork_has_a_scavenger_of_its_own() {
             settles_at(bound) <= bound
         };
         assert!(round(), "in the parent");
-        // SAFETY: the child allocates, frees and ends.
-        unsafe {
-            let pid = libc::fork();
-            if pid == 0 {
-                libc::_exit(if round() { 0 } else { 1 });
-            }
-            let mut status = 0;
-            assert_eq!(libc::waitpid(pid, &mut status, 0), pid);
-            assert_eq!(status, 0, "in the child");
-        }
+        assert!(child::forked(round), "in the child");
         assert!(round(), "in the parent again");
     });
 }

@@ -2,11 +2,14 @@
 
 use std::env;
 use std::os::unix::process::ExitStatusExt;
+use std::panic::{self, AssertUnwindSafe};
 use std::process::{Command, ExitStatus, Stdio};
 
 const ROLE: &str = "ALOOF_TEST_ROLE";
 /// A child that takes longer hangs, and is killed.
 const LIMIT_SECONDS: u32 = 100;
+/// So is the child of a fork.
+const FORKED_SECONDS: u32 = 40;
 
 /// How a child ended.
 #[derive(Debug)]
@@ -77,4 +80,23 @@ pub fn isolated_with(name: &str, variables: &[(&str, &str)], body: impl FnOnce()
         return body();
     }
     run_with(name, "alone", variables).assert_success(name);
+}
+
+/// Runs `body` in the child of a fork, which has no other thread and ends after it. Whether it said yes, in time.
+pub fn forked(body: impl FnOnce() -> bool) -> bool {
+    // SAFETY: the child runs `body` and ends, whatever comes of it.
+    let pid = unsafe { libc::fork() };
+    assert!(pid >= 0, "fork is refused");
+    if pid == 0 {
+        // SAFETY: neither has preconditions.
+        unsafe {
+            libc::alarm(FORKED_SECONDS);
+            let yes = panic::catch_unwind(AssertUnwindSafe(body)).unwrap_or(false);
+            libc::_exit((!yes).into());
+        }
+    }
+    let mut status = 0;
+    // SAFETY: the child of just now, and a place for its status.
+    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
+    status == 0
 }
