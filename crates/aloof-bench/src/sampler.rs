@@ -55,18 +55,24 @@ impl<'a> Sampler<'a> {
                 workload.suite, workload.name, workload.threads, self.allocators[a].name
             ));
             self.measure(w, a, i == 0 && workload.driver.wants_warm_up());
-            let last = |&(w, a): &(usize, usize)| self.samples[w][a].last();
-            if i + 1 == turn.len() && are_short(turn.iter().map(last)) {
-                for more in 1..self.short_turns {
-                    // Another one first each time, as between passes.
-                    let (last, first) = turn.split_at(more % turn.len());
-                    first
-                        .iter()
-                        .chain(last)
-                        .for_each(|&(w, a)| self.measure(w, a, false));
-                }
+            // Counted as part of the last, so that the remaining time allows for it.
+            if i + 1 == turn.len() {
+                self.repeat_if_short(turn);
             }
             progress.done();
+        }
+    }
+
+    /// Measures all of these again if none took long, another one first each time, as between passes.
+    fn repeat_if_short(&mut self, turn: &[(usize, usize)]) {
+        if !are_short(turn.iter().map(|&(w, a)| self.samples[w][a].last())) {
+            return;
+        }
+        for more in 1..self.short_turns {
+            let (last, first) = turn.split_at(more % turn.len());
+            for &(w, a) in first.iter().chain(last) {
+                self.measure(w, a, false);
+            }
         }
     }
 
