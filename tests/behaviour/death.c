@@ -45,24 +45,31 @@ static void free_high(void)
     free(pointer);
 }
 
-/* A pointer that differs from a live block's in some bits, as one does that carries a mark, or a broken one. */
-static void garbled(size_t size, uintptr_t bits)
+/* A live block, which has been written. */
+static uintptr_t written(size_t size)
 {
     char *block = (char *)malloc(size);
-    memset(block, 1, size);
-    void *volatile pointer = (void *)((uintptr_t)block ^ bits);
+    memset(block, 1, size < MIB ? size : MIB);
+    return (uintptr_t)block;
+}
+
+static void free_at(uintptr_t address)
+{
+    void *volatile pointer = (void *)address;
     announce(pointer);
     free(pointer);
 }
 
-/* A pointer this far from a live block. */
+/* A pointer that differs from a live block's in some bits, as one does that carries a mark, or a broken one. */
+static void garbled(size_t size, uintptr_t bits)
+{
+    free_at(written(size) ^ bits);
+}
+
+/* A pointer this far from the start of a live block, inside it or beyond. */
 static void moved(size_t size, uintptr_t distance)
 {
-    char *block = (char *)malloc(size);
-    memset(block, 1, size);
-    void *volatile pointer = (void *)((uintptr_t)block + distance);
-    announce(pointer);
-    free(pointer);
+    free_at(written(size) + distance);
 }
 
 static void realloc_garbled(void)
@@ -84,15 +91,6 @@ static void usable_static(void)
     char *volatile pointer = not_ours + 64;
     announce(pointer);
     print("%zu\n", malloc_usable_size(pointer));
-}
-
-static void inside(size_t size, size_t offset)
-{
-    char *block = (char *)malloc(size);
-    memset(block, 1, size < MIB ? size : MIB);
-    char *volatile pointer = block + offset;
-    announce(pointer);
-    free(pointer);
 }
 
 #define MANY 5000
@@ -304,21 +302,21 @@ int main(int argc, char **argv)
     MODE("free-high", free_high())
     MODE("realloc-static", realloc_static())
     MODE("usable-static", usable_static())
-    MODE("inside-small-8", inside(100, 8))
-    MODE("inside-small-16", inside(1000, 16))
-    MODE("inside-small-1", inside(1000, 1))
-    MODE("inside-small-end", inside(64, 63))
-    MODE("inside-pool-page", inside(32 * KIB, 4096))
-    MODE("inside-chunk-16", inside(256 * KIB, 16))
-    MODE("inside-chunk", inside(256 * KIB, 64 * KIB))
-    MODE("inside-run-16", inside(RUNS, 16))
-    MODE("inside-run", inside(3 * MIB + 1, MIB))
-    MODE("inside-direct-16", inside(16 * MIB, 16))
-    MODE("inside-direct", inside(16 * MIB, 4 * MIB))
-    MODE("inside-large-run", inside(17 * MIB + 1, 8 * MIB))
-    MODE("inside-rounded", inside(300 * MIB, 256 * MIB))
-    MODE("inside-huge-16", inside(9 * GIB, 16))
-    MODE("inside-huge", inside(9 * GIB, GIB))
+    MODE("inside-small-8", moved(100, 8))
+    MODE("inside-small-16", moved(1000, 16))
+    MODE("inside-small-1", moved(1000, 1))
+    MODE("inside-small-end", moved(64, 63))
+    MODE("inside-pool-page", moved(32 * KIB, 4096))
+    MODE("inside-chunk-16", moved(256 * KIB, 16))
+    MODE("inside-chunk", moved(256 * KIB, 64 * KIB))
+    MODE("inside-run-16", moved(RUNS, 16))
+    MODE("inside-run", moved(3 * MIB + 1, MIB))
+    MODE("inside-direct-16", moved(16 * MIB, 16))
+    MODE("inside-direct", moved(16 * MIB, 4 * MIB))
+    MODE("inside-large-run", moved(17 * MIB + 1, 8 * MIB))
+    MODE("inside-rounded", moved(300 * MIB, 256 * MIB))
+    MODE("inside-huge-16", moved(9 * GIB, 16))
+    MODE("inside-huge", moved(9 * GIB, GIB))
     MODE("twice-now-16", twice_at_once(16))
     MODE("twice-now-1000", twice_at_once(1000))
     MODE("twice-now-30000", twice_at_once(30000))

@@ -7,23 +7,12 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 
 use aloof::raw;
+use support::plain::{cached, free, malloc};
 use support::{KIB, child};
 
 /// Of these a magazine keeps 64 KiB, and 256 when it has grown.
 const SIZES: [usize; 4] = [1024, 2048, 4096, 16 * KIB];
 const FIRST: usize = 64 * KIB;
-
-fn malloc(size: usize) -> *mut u8 {
-    // SAFETY: any size will do.
-    let block = unsafe { raw::malloc(size) };
-    assert!(!block.is_null());
-    block
-}
-
-fn free(block: *mut u8) {
-    // SAFETY: the tests free what they allocated, once.
-    unsafe { raw::free(block) }
-}
 
 /// Takes so many blocks together and frees them, so many times.
 fn bursts(size: usize, blocks: usize, times: usize) {
@@ -32,10 +21,6 @@ fn bursts(size: usize, blocks: usize, times: usize) {
         row.fill_with(|| malloc(size));
         row.iter().for_each(|&block| free(block));
     }
-}
-
-fn cached() -> usize {
-    raw::stats().cached_bytes as usize
 }
 
 /// Blocks that came out of pools.

@@ -9,24 +9,13 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use aloof::raw;
+use support::plain::{free, malloc};
 use support::{GIB, KIB, MIB, child};
 
 /// Sizes of all tiers whose frees are seen at once.
 const LARGE: [usize; 5] = [64 * KIB, 100_000, 8 * MIB, 300 * MIB, 9 * GIB];
 /// Sizes of small blocks, the last of a pool of several chunks.
 const SMALL: [usize; 4] = [8, 48, 1000, 20 * KIB];
-
-fn malloc(size: usize) -> *mut u8 {
-    // SAFETY: no preconditions.
-    let block = unsafe { raw::malloc(size) };
-    assert!(!block.is_null());
-    block
-}
-
-fn free(block: *mut u8) {
-    // SAFETY: none: this is the fault, or what leads to it.
-    unsafe { raw::free(block) }
-}
 
 /// Tells the parent which pointer the line must name.
 fn doomed(pointer: *mut u8) -> *mut u8 {

@@ -9,21 +9,17 @@ use std::thread;
 
 use aloof::raw;
 use support::block::Request;
-use support::{Block, KIB, Random, child};
+use support::{Block, KIB, Random, child, plain};
 
 /// Of pools of one chunk and of several, from full magazines and from slots.
 const SIZES: [usize; 6] = [128, 500, 1000, 2 * KIB, 3000, 20 * KIB];
 
 fn malloc(size: usize) -> usize {
-    // SAFETY: any size will do.
-    let block = unsafe { raw::malloc(size) };
-    assert!(!block.is_null());
-    block.expose_provenance()
+    plain::malloc(size).expose_provenance()
 }
 
 fn free(block: usize) {
-    // SAFETY: the tests free what they allocated, once.
-    unsafe { raw::free(std::ptr::with_exposed_provenance_mut(block)) }
+    plain::free(std::ptr::with_exposed_provenance_mut(block));
 }
 
 fn on_a_thread<T: Send>(f: impl FnOnce() -> T + Send) -> T {

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aloof::raw;
+use support::plain::{cached, free, malloc};
 use support::{KIB, MIB, child};
 
 /// Sizes that runs and that chunks serve.
@@ -19,22 +20,6 @@ const SIZES: [usize; 6] = [
     1_000_000,
     1024 * KIB,
 ];
-
-fn malloc(size: usize) -> *mut u8 {
-    // SAFETY: any size will do.
-    let block = unsafe { raw::malloc(size) };
-    assert!(!block.is_null());
-    block
-}
-
-fn free(block: *mut u8) {
-    // SAFETY: the tests free what they allocated, once.
-    unsafe { raw::free(block) }
-}
-
-fn cached() -> usize {
-    raw::stats().cached_bytes as usize
-}
 
 #[test]
 fn the_block_freed_last_serves_the_next_request_of_its_size() {

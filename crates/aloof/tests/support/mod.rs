@@ -10,6 +10,7 @@ pub mod child;
 pub mod errno;
 pub mod memory;
 pub mod pattern;
+pub mod plain;
 pub mod random;
 
 pub use block::Block;
