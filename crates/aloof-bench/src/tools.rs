@@ -2,7 +2,9 @@
 
 use crate::args::Args;
 use anyhow::{Context, Result, bail};
+use std::cell::OnceCell;
 use std::env;
+use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,6 +18,8 @@ pub struct Tools {
     pub data: PathBuf,
     /// The root of the workspace.
     pub workspace: PathBuf,
+    /// Held while this run uses `data`.
+    claim: OnceCell<File>,
 }
 
 impl Tools {
@@ -32,12 +36,34 @@ impl Tools {
             peers_target: target.join("bench-peers"),
             data: target.join("bench-data"),
             workspace,
+            claim: OnceCell::new(),
         };
         if args.worker.is_none() {
             let manifest = tools.workspace.join("Cargo.toml");
             tools.build(&manifest, &["-p", "aloof-bench-worker"])?;
         }
         Ok(tools)
+    }
+
+    /// Makes `data` this run's until it ends; refused while another has it: each writes there what the other's programs read.
+    pub fn claim_data(&self) -> Result<()> {
+        fs::create_dir_all(&self.data)?;
+        let path = self.data.join("lock");
+        let file =
+            File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {
+                let _ = self.claim.set(file);
+                Ok(())
+            }
+            Err(TryLockError::WouldBlock) => bail!(
+                "another run measures programs in {}: wait for its end",
+                self.data.display()
+            ),
+            Err(TryLockError::Error(why)) => {
+                Err(why).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
     }
 
     /// The cargo that runs us, or the one on the path.
@@ -83,4 +109,27 @@ fn workspace() -> Result<PathBuf> {
         .context(
             "the benchmark builds its workers from aloof's source: run it inside a clone of the repository",
         )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_run_at_a_time_has_the_inputs_of_the_programs() {
+        let dir = tempfile::tempdir().unwrap();
+        let tools = || Tools {
+            worker: PathBuf::new(),
+            peers_target: PathBuf::new(),
+            data: dir.path().join("data"),
+            workspace: PathBuf::new(),
+            claim: OnceCell::new(),
+        };
+        let (first, second) = (tools(), tools());
+        first.claim_data().unwrap();
+        let refused = second.claim_data().unwrap_err().to_string();
+        assert!(refused.starts_with("another run measures"), "{refused}");
+        drop(first);
+        second.claim_data().unwrap();
+    }
 }

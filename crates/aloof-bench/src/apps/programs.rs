@@ -26,6 +26,7 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// All apps of this run, their programs installed and their inputs made.
 pub fn catalogue(args: &Args, tools: &Tools) -> Result<Vec<App>> {
     ensure_programs(args)?;
+    tools.claim_data()?;
     let data = tools.data.clone();
     inputs::make(&data)?;
     let pick = |full: usize, quick: usize| if args.quick { quick } else { full }.to_string();
