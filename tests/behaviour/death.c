@@ -79,18 +79,18 @@ static void realloc_garbled(void)
     pointer = realloc(pointer, 101);
 }
 
-static void realloc_static(void)
+static void usable_at(uintptr_t address)
 {
-    char *volatile pointer = not_ours + 64;
-    announce(pointer);
-    pointer = (char *)realloc(pointer, 100);
-}
-
-static void usable_static(void)
-{
-    char *volatile pointer = not_ours + 64;
+    void *volatile pointer = (void *)address;
     announce(pointer);
     print("%zu\n", malloc_usable_size(pointer));
+}
+
+static void resized_at(uintptr_t address)
+{
+    void *volatile pointer = (void *)address;
+    announce(pointer);
+    pointer = realloc(pointer, 100);
 }
 
 #define MANY 5000
@@ -300,8 +300,12 @@ int main(int argc, char **argv)
     MODE("garbled-bit-32", garbled(100, (uintptr_t)1 << 32))
     MODE("realloc-garbled", realloc_garbled())
     MODE("free-high", free_high())
-    MODE("realloc-static", realloc_static())
-    MODE("usable-static", usable_static())
+    MODE("realloc-static", resized_at((uintptr_t)not_ours + 64))
+    MODE("usable-static", usable_at((uintptr_t)not_ours + 64))
+    MODE("usable-inside-small", usable_at(written(100) + 8))
+    MODE("usable-inside-pool-chunk", usable_at(written(32 * KIB) + 4096))
+    MODE("usable-inside-chunk", usable_at(written(256 * KIB) + 16))
+    MODE("realloc-inside-small", resized_at(written(100) + 8))
     MODE("inside-small-8", moved(100, 8))
     MODE("inside-small-16", moved(1000, 16))
     MODE("inside-small-1", moved(1000, 1))

@@ -25,6 +25,10 @@ behaviours! {
     realloc_of_a_pointer_with_a_mark = Case::death("realloc-garbled");
     realloc_of_static_memory = Case::death("realloc-static");
     usable_size_of_static_memory = Case::death("usable-static");
+    usable_size_inside_a_small_block = Case::death("usable-inside-small");
+    usable_size_of_a_page_inside_a_pooled_block = Case::death("usable-inside-pool-chunk");
+    usable_size_inside_a_chunk = Case::death("usable-inside-chunk");
+    realloc_inside_a_small_block = Case::death("realloc-inside-small");
 
     free_inside_a_small_block_8 = Case::death("inside-small-8");
     free_inside_a_small_block_16 = Case::death("inside-small-16");

@@ -159,7 +159,7 @@ pub unsafe fn realloc(block: *mut u8, size: usize) -> *mut u8 {
     if let Some(class) = fast::own_class(addr)
         && size <= SMALL_MAX
     {
-        resize::check_start(addr, class);
+        resize::check_start("realloc", addr, class);
         if resize::fits(class.size(), size) {
             return block;
         }

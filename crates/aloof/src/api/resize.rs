@@ -4,7 +4,7 @@ use super::route;
 use crate::direct;
 use crate::heap::{Heap, Place, common, locate};
 use crate::num::class::SizeClass;
-use crate::num::ids::{ChunkId, SubRegionId};
+use crate::num::ids::SubRegionId;
 use crate::num::size::*;
 use crate::os::limit;
 use crate::os::message::fault;
@@ -14,17 +14,29 @@ use crate::pool::Pool;
 use crate::run;
 use crate::space;
 use crate::sub::{Kind, SubRegion};
-use crate::thread::{current, with_current, with_heap};
+use crate::thread::{current, front, with_current, with_heap};
 
 /// Bytes of the block at `addr`; ends the process if there is none.
+#[inline]
 pub fn usable(operation: &str, addr: usize) -> usize {
+    match front().tag_at(addr) {
+        Some(tag) => {
+            let class = SizeClass(tag as u8);
+            check_start(operation, addr, class);
+            class.size()
+        }
+        None => usable_slow(operation, addr),
+    }
+}
+
+/// The same for what is not of a pool, or by a thread without a heap.
+#[inline(never)]
+fn usable_slow(operation: &str, addr: usize) -> usize {
     match locate(addr) {
         Err(why) => fault(operation, addr, why),
-        Ok(Place::Pool(id, tag)) => {
+        Ok(Place::Pool(tag)) => {
             let class = SizeClass(tag as u8);
-            if Pool::of(id).block_at(addr - space::base()).is_err() {
-                fault(operation, addr, "not the start of a block");
-            }
+            check_start(operation, addr, class);
             class.size()
         }
         Ok(Place::Chunk(id, _, n)) => (n as usize) << id.partition().chunk_shift(),
@@ -36,15 +48,11 @@ pub fn usable(operation: &str, addr: usize) -> usize {
     }
 }
 
-/// Ends the process unless a block of an own pool's starts at `addr`.
-#[inline]
-pub fn check_start(addr: usize, class: SizeClass) {
-    let offset = addr.wrapping_sub(space::base());
-    let (id, _) = Pool::of_chunk(ChunkId::at(offset));
-    let pool = Pool::of(id);
-    debug_assert_eq!(pool.class(), class);
-    if pool.block_at(offset).is_err() {
-        fault("realloc", addr, "not the start of a block");
+/// Ends the process unless a block starts at `addr`, where a pool of this class is.
+#[inline(always)]
+pub fn check_start(operation: &str, addr: usize, class: SizeClass) {
+    if !Pool::starts_block(addr.wrapping_sub(space::base()), class) {
+        fault(operation, addr, "not the start of a block");
     }
 }
 

@@ -26,8 +26,8 @@ use super::tally::{self, Tier};
 /// Where a live block lies, found from its address.
 #[derive(Clone, Copy)]
 pub enum Place {
-    /// A block of a pool, whose tag is this.
-    Pool(PoolId, u32),
+    /// A block of a pool, which has this tag.
+    Pool(u32),
     /// A block of `n` chunks from chunk `at` on.
     Chunk(SubRegionId, u32, u32),
     /// A block of units from `at` on.
@@ -79,7 +79,7 @@ fn locate_inline(addr: usize) -> Result<Place, &'static str> {
                 let chunk = ChunkId::at(offset);
                 let tag = space::tag(chunk).load(Ordering::Relaxed);
                 if tag != 0 {
-                    return Ok(Place::Pool(Pool::of_chunk(chunk).0, tag));
+                    return Ok(Place::Pool(tag));
                 }
             }
             let at = (within >> p.chunk_shift()) as u32;
@@ -170,12 +170,10 @@ impl Heap {
     fn free_any(&self, addr: usize) {
         match locate_inline(addr) {
             Err(why) => fault("free", addr, why),
-            Ok(Place::Pool(_, tag)) if tag >> 8 == self.id().0 => {
+            Ok(Place::Pool(tag)) if tag >> 8 == self.id().0 => {
                 self.push_slow(SizeClass(tag as u8), addr)
             }
-            Ok(Place::Pool(_, tag)) => {
-                self.free_of_others(addr - self.base(), SizeClass(tag as u8))
-            }
+            Ok(Place::Pool(tag)) => self.free_of_others(addr - self.base(), SizeClass(tag as u8)),
             Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
             Ok(Place::Run(id, at)) => self.free_run_of_others(id, at, addr, false),
             Ok(Place::Direct(id)) => free_direct(id, addr, false),

@@ -47,6 +47,14 @@ impl ClassInfo {
     pub const fn block_at(&self, offset: usize) -> usize {
         ((offset as u64).wrapping_mul(self.reciprocal) >> RECIPROCAL_SHIFT) as usize
     }
+
+    /// Index of the block that starts at `offset` (< 2^20) of a pool, if one does.
+    #[inline(always)]
+    pub const fn block_from(&self, offset: usize) -> Option<usize> {
+        let block = self.block_at(offset);
+        let starts = block * self.size as usize == offset && block < self.blocks as usize;
+        if starts { Some(block) } else { None }
+    }
 }
 
 /// Pointers of a magazine's buffer: 255 blocks and the sentinel.

@@ -12,6 +12,7 @@ use core::slice;
 use crate::num::bits;
 use crate::num::class::{ClassInfo, MAX_UNITS, POOL_HEAD, SizeClass};
 use crate::num::ids::*;
+use crate::num::size::{CHUNK, PARTITION_SHIFT};
 use crate::remote::{Node, RemoteHead};
 use crate::space;
 use crate::sync::{AtomicU64, Owned8, Owned32, Owned64, OwnedSize};
@@ -296,12 +297,20 @@ impl Pool {
     #[inline(always)]
     pub fn block_at(&self, offset: usize) -> Result<u32, Fault> {
         let within = offset.wrapping_sub(self.offset());
-        let info = self.info();
-        let block = info.block_at(within);
-        if block * info.size as usize != within || block >= usize::from(info.blocks) {
-            return Err(Fault::Interior);
-        }
+        let block = self.info().block_from(within).ok_or(Fault::Interior)?;
         Ok(block as u32)
+    }
+
+    /// Whether a block starts at `offset` from the base, where a pool of `class` is if it lies in partition 0; without a look
+    /// at the pool's descriptor.
+    #[inline(always)]
+    pub fn starts_block(offset: usize, class: SizeClass) -> bool {
+        if offset >> PARTITION_SHIFT != 0 {
+            return false;
+        }
+        let (_, chunk) = Pool::of_chunk(ChunkId::at(offset));
+        let within = offset % CHUNK + chunk as usize * CHUNK;
+        class.info().block_from(within).is_some()
     }
 
     /// Gives blocks of one word back. Words that were never handed out, blocks that the pool does not have
