@@ -9,7 +9,7 @@ use crate::num::size::*;
 use crate::os::limit;
 use crate::os::message::fault;
 use crate::os::options::Setting;
-use crate::os::{Os, System, is_filled};
+use crate::os::{Os, Share, System, filled_share};
 use crate::pool::Pool;
 use crate::run;
 use crate::space;
@@ -235,7 +235,7 @@ fn grown(addr: usize, before: usize, bytes: usize) {
     let wanted = bytes >= GROWN_HUGE && from < to && Setting::HugePages.is_on();
     if wanted
         && let Some((_, sub)) = sub_region(addr)
-        && is_filled(addr, before)
+        && filled_share(addr, before) == Share::All
     {
         // By the gate: a visitor may be giving pages of the sub-region back, which ends the advice.
         with_owner(addr, |_| {

@@ -134,12 +134,16 @@ fn take_run(p: PartitionId, size: usize) -> Option<Block> {
     let in_partition = |p: PartitionId| {
         with_heap(|heap| {
             heap.before_medium(p);
-            let own = || heap.take_run_block(p, size, heap);
+            // In the gate of the heap whose the block is.
+            let from = |owner: &Heap| {
+                let block = owner.take_run_block(p, size)?;
+                heap.judge_filled(block, size);
+                Some(block)
+            };
             if common::serves(size) {
-                common::with_common(|common| common.take_run_block(p, size, heap))
-                    .unwrap_or_else(own)
+                common::with_common(from).unwrap_or_else(|| from(heap))
             } else {
-                own()
+                from(heap)
             }
         })
         .flatten()
@@ -165,7 +169,9 @@ fn take_direct(p: PartitionId, size: usize, rounded: usize, align: usize) -> Opt
         return None;
     }
     if !space::is_narrow() {
-        return counted(direct::take(p, rounded));
+        let block = direct::take(p, rounded)?;
+        with_current(|heap| heap.judge_filled(block, size));
+        return counted(Some(block));
     }
     let first = PartitionId(0);
     if size > RUN_MAX || align > first.subregion() {

@@ -223,7 +223,7 @@ impl Heap {
         }
         self.front.id.set(id.0);
         self.forget_magazines();
-        self.last_large.set(0);
+        self.last_large.forget();
         self.moved_to.set(0);
         for c in 0..CLASSES {
             self.front.slots[c].bits.set(0);

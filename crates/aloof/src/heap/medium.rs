@@ -24,7 +24,7 @@ const SWEEPS: usize = 8;
 /// Shelf of the dense arenas.
 const DENSE: usize = PARTITIONS;
 /// Arenas of partition 0 that a heap has before it opens dense ones.
-const DENSE_FROM: usize = 3;
+const DENSE_FROM: usize = 2;
 
 /// What chunks are wanted for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,7 +134,7 @@ impl Heap {
     }
 
     /// Whether the next arena for small pools is a dense one: from [`DENSE_FROM`] arenas on the unused part of a huge
-    /// page is a sixth of the heap at most, and a page fault less for every 4 KiB a large gain.
+    /// page is a fifth of the heap at most, and a page fault less for every 4 KiB a large gain.
     fn wants_dense(&self) -> bool {
         let [plain, dense] = [0, DENSE].map(|i| &self.arenas[i]);
         (dense.any().is_some() || plain.has(DENSE_FROM)) && Setting::HugePages.is_on()

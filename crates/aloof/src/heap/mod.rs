@@ -160,9 +160,7 @@ pub struct Heap {
     sweep_from: Owned32,
     /// Slow paths so far, wrapping.
     slow_paths: Owned32,
-    /// The large run block handed out last, untouched: 0 before there is one.
-    last_large: OwnedSize,
-    last_large_bytes: OwnedSize,
+    last_large: huge_pages::LastLarge,
     /// Where the pages end that the thread moved last: likely the border of a mapping.
     pub moved_to: OwnedSize,
     seen_medium: Owned64,

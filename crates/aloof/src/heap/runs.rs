@@ -16,8 +16,8 @@ const BORROWED: usize = 2;
 const NEAR: [i8; 5] = [0, 1, 2, -1, -2];
 
 impl Heap {
-    /// A block of units of partition `p`, for the thread of heap `by`: this one, unless this is the common heap.
-    pub fn take_run_block(&self, p: PartitionId, size: usize, by: &Heap) -> Option<Block> {
+    /// A block of units of partition `p`.
+    pub fn take_run_block(&self, p: PartitionId, size: usize) -> Option<Block> {
         self.read_mail();
         let n = units(p, size);
         let shelf = &self.runs[p.0 as usize];
@@ -62,10 +62,8 @@ impl Heap {
         let p = id.partition();
         let bytes = align_up(size, 1 << p.unit_shift());
         self.count(Tier::Run, 1, bytes as i64);
-        let addr = self.base() + id.offset() + ((taken.at as usize) << p.unit_shift());
-        by.judge_filled(id, addr, bytes, taken.zeroed);
         Some(Block {
-            addr,
+            addr: self.base() + id.offset() + ((taken.at as usize) << p.unit_shift()),
             bytes,
             zeroed: taken.zeroed,
         })

@@ -18,11 +18,33 @@ pub(crate) type System = linux::Linux;
 #[cfg(feature = "fake-os")]
 pub(crate) type System = fake::Fake;
 
-/// Whether the program seems to have filled a range: all of the pages in it that are looked at have memory.
-pub fn is_filled(addr: usize, bytes: usize) -> bool {
+/// How many of the pages of a range that are looked at have memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Share {
+    /// No page.
+    None,
+    /// Some do, some do not.
+    Some,
+    /// Every page.
+    All,
+}
+
+/// Looks at eight pages of a range: whether the program seems to have filled it. Where in each eighth is as good as random,
+/// so that no stride of what is written meets them all.
+pub fn filled_share(addr: usize, bytes: usize) -> Share {
     const SAMPLES: usize = 8;
-    let step = bytes / SAMPLES;
-    (0..SAMPLES).all(|i| System::is_resident(addr + step * i + step / 2))
+    const GOLDEN: usize = 0x9e37_79b9;
+    let page = System::page_size();
+    let eighth = (bytes / SAMPLES / page).max(1);
+    let resident = |&i: &usize| {
+        let at = i * eighth + (i + 1).wrapping_mul(GOLDEN) % eighth;
+        System::is_resident(addr + at * page % bytes)
+    };
+    match (0..SAMPLES).filter(resident).count() {
+        0 => Share::None,
+        SAMPLES => Share::All,
+        _ => Share::Some,
+    }
 }
 
 /// Why the OS refused.
