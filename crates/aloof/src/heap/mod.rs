@@ -145,7 +145,7 @@ struct Parcel {
 }
 
 /// Parcels of the outbox.
-const PARCELS: usize = 64;
+const PARCELS: usize = 256;
 
 /// The record.
 #[repr(C, align(64))]

@@ -18,14 +18,16 @@ use crate::remote;
 use crate::sub::SubRegion;
 use crate::sync::{Ordering, fence};
 
+/// Places that a parcel may have: those of a line.
+const WAYS: usize = 4;
 /// Blocks that the outbox holds at most.
-const BLOCKS: u32 = 256;
+const BLOCKS: u32 = 512;
 /// Posts of small blocks to orphans between two sweeps.
 const SWEEP_EVERY: u32 = 32;
 /// Sweeps of one orphan in a row, when others post to it meanwhile.
 const SWEEPS: usize = 3;
 /// Bytes that the outbox holds at most.
-const BYTES: u32 = 128 << 10;
+const BYTES: u32 = 256 << 10;
 
 impl Parcel {
     /// The pool and the word.
@@ -33,9 +35,10 @@ impl Parcel {
         u64::from(pool.0) << 6 | word as u64
     }
 
-    /// Place of a key in the outbox (Fibonacci hashing; Knuth, TAOCP 3, 6.4).
-    fn place(key: u64) -> usize {
-        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - PARCELS.trailing_zeros())) as usize
+    /// First of the [`WAYS`] places of a key in the outbox (Fibonacci hashing; Knuth, TAOCP 3, 6.4).
+    fn set(key: u64) -> usize {
+        let sets = PARCELS / WAYS;
+        (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - sets.trailing_zeros())) as usize * WAYS
     }
 }
 
@@ -73,18 +76,24 @@ impl Heap {
     fn send_block(&self, offset: usize, class: SizeClass, pool: PoolId, block: usize) {
         let info = class.info();
         let (key, bit) = (Parcel::key(pool, block / 64), 1u64 << (block % 64));
-        let parcel = &self.outbox[Parcel::place(key)];
-        let mask = parcel.mask.get();
-        if parcel.key.get() != key || mask == 0 {
-            if mask != 0 {
-                self.post_parcel(parcel, true);
+        let set = &self.outbox[Parcel::set(key)..][..WAYS];
+        // Where it was last, even if that is empty by now: at most one place has a key.
+        if let Some(parcel) = set.iter().find(|parcel| parcel.key.get() == key) {
+            let mask = parcel.mask.get();
+            if mask & bit != 0 {
+                block_fault(self.base() + offset, Fault::DoubleFree);
             }
+            parcel.mask.set(mask | bit);
+        } else {
+            let parcel = set.iter().find(|parcel| parcel.mask.get() == 0);
+            let parcel = parcel.unwrap_or_else(|| {
+                // Any: the count of blocks picks it.
+                let victim = &set[self.outbox_blocks.get() as usize % WAYS];
+                self.post_parcel(victim, true);
+                victim
+            });
             parcel.key.set(key);
             parcel.mask.set(bit);
-        } else if mask & bit != 0 {
-            block_fault(self.base() + offset, Fault::DoubleFree);
-        } else {
-            parcel.mask.set(mask | bit);
         }
         self.outbox_blocks.add(1);
         self.outbox_bytes.add(info.size);
