@@ -210,6 +210,83 @@ fn large_blocks_that_nobody_touched_yet_are_trusted_up_to_a_bound() {
     });
 }
 
+/// A program that fills blocks on one thread is not one that fills all.
+#[test]
+fn filled_blocks_of_one_thread_do_not_vouch_for_those_of_another() {
+    let name = "filled_blocks_of_one_thread_do_not_vouch_for_those_of_another";
+    child::isolated(name, || {
+        let untouched = || {
+            // SAFETY: no preconditions.
+            (0..20).map(|_| unsafe { raw::malloc(LARGE) }.expose_provenance())
+        };
+        let mut all: Vec<usize> = Vec::new();
+        for _ in 0..4 {
+            all.extend(untouched());
+            // Of other sub-regions, which are in huge pages from then on.
+            let filler = std::thread::spawn(|| {
+                for _ in 0..2 {
+                    // SAFETY: no preconditions, and a live block.
+                    unsafe {
+                        let at = raw::malloc(3 * LARGE);
+                        touch(at, 3 * LARGE, true);
+                        raw::free(at);
+                    }
+                }
+            });
+            filler.join().expect("the thread ends well");
+        }
+        let before = in_huge_pages();
+        for at in all {
+            touch_each_megabyte(std::ptr::with_exposed_provenance_mut(at), LARGE);
+        }
+        let huge = in_huge_pages().saturating_sub(before);
+        assert!(huge <= 136 * MIB, "{huge}");
+    });
+}
+
+/// What a trusted block left untouched is no better known for the blocks that come after it.
+#[test]
+fn what_a_trusted_block_leaves_gets_small_pages() {
+    child::isolated("what_a_trusted_block_leaves_gets_small_pages", || {
+        // SAFETY: live blocks, of which bytes inside are written.
+        unsafe {
+            let [first, kept] = [(); 2].map(|()| raw::malloc(LARGE));
+            kept.write(1);
+            assert_eq!(
+                asking_for_huge_pages(),
+                2 * usize::from(kernel_has_huge_pages())
+            );
+            raw::free(first);
+            assert_eq!(asking_for_huge_pages(), kernel_has_huge_pages().into());
+            raw::free(kept);
+            assert_eq!(asking_for_huge_pages(), 0);
+        }
+    });
+}
+
+/// A block that is filled and freed before the next is taken tells of the next all the same.
+#[test]
+fn a_large_block_is_judged_when_it_is_freed() {
+    child::isolated("a_large_block_is_judged_when_it_is_freed", || {
+        for size in [LARGE, 16 * MIB] {
+            for _ in 0..40 {
+                // SAFETY: no preconditions, and a live block.
+                unsafe {
+                    let at = raw::malloc(size);
+                    touch(at, size, true);
+                    raw::free(at);
+                    // Its pages go back.
+                    raw::purge();
+                }
+            }
+            // SAFETY: no preconditions.
+            touch(unsafe { raw::malloc(size) }, size, true);
+            let huge = in_huge_pages();
+            assert_eq!(huge >= size / 2, kernel_has_huge_pages(), "{huge}");
+        }
+    });
+}
+
 /// Huge pages, which are all there where each has a byte in use, do not speak for themselves.
 #[test]
 fn large_blocks_used_here_and_there_are_not_taken_for_filled_ones() {
@@ -269,6 +346,9 @@ fn the_first_large_block_of_a_thread_is_like_those_of_others() {
         assert_eq!(in_a_thread(true), 0);
         let huge = in_a_thread(true);
         assert_eq!(huge >= 2 * MIB, kernel_has_huge_pages(), "{huge}");
+        // By the last one, whoever had the heap before.
+        large_blocks(2, false);
+        assert_eq!(in_a_thread(true), 0);
     });
 }
 

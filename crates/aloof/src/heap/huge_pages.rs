@@ -9,7 +9,7 @@ use crate::num::size::{HUGE_PAGE, align_down, align_up};
 use crate::os::options::Setting;
 use crate::os::{Os, Share, System, filled_share};
 use crate::partition;
-use crate::sub::{HUGE, Kind, SMALL, SubRegion};
+use crate::sub::{HUGE, Kind, PART_HUGE, SMALL, SubRegion};
 use crate::sync::{AtomicBool, AtomicUsize, Ordering, Owned8, OwnedSize};
 
 /// Blocks of units from this partition on may get huge pages, and those of one sub-region.
@@ -18,8 +18,8 @@ const HUGE_FROM: u8 = 4;
 /// own, not such as are put there for want of room.
 const HUGE_BLOCK: usize = 2 * HUGE_PAGE;
 /// Whether the large block judged last in any heap was in use and not filled: heaps whose own one does not tell go by it.
-static SPARSE: AtomicBool = AtomicBool::new(false);
-/// Bytes of blocks that got huge pages though nothing told that they will be filled, since a block was last found to be.
+static LAST_SPARSE: AtomicBool = AtomicBool::new(false);
+/// Bytes of blocks that got huge pages though nothing told that they will be filled, and were not found to be.
 static TRUSTED: AtomicUsize = AtomicUsize::new(0);
 /// Such bytes at most: what a program that then touches those blocks here and there can have too much.
 const TRUSTED_MAX: usize = 128 << 20;
@@ -32,18 +32,25 @@ pub(super) struct LastLarge {
     bytes: OwnedSize,
     /// Whether nothing told that it will be filled.
     trusted: Owned8,
+    /// What was found of it, [`FILLED`] or [`SPARSE`]; 0 before it is judged.
+    found: Owned8,
 }
+
+const FILLED: u8 = 1;
+const SPARSE: u8 = 2;
 
 impl LastLarge {
     /// Forgets it.
     pub fn forget(&self) {
         self.addr.set(0);
+        self.found.set(0);
     }
 
     fn set(&self, addr: usize, bytes: usize, trusted: bool) {
         self.addr.set(addr);
         self.bytes.set(bytes);
         self.trusted.set(trusted.into());
+        self.found.set(0);
     }
 
     /// Whether the program filled it; none if there is none, or if nothing of its own huge pages is in use yet. Where it was
@@ -93,7 +100,7 @@ impl Heap {
         let own = own_huge_pages(block.addr, size);
         let filled = self.filled_last();
         // Relaxed: a guess.
-        let trusted = filled.is_none() && !SPARSE.load(Ordering::Relaxed) && trust(own.len());
+        let trusted = filled.is_none() && !LAST_SPARSE.load(Ordering::Relaxed) && trust(own.len());
         match filled {
             Some(true) if sub.dense.get() != HUGE => {
                 // First: who moves pages from here takes the advice along, and asks whether there is any.
@@ -108,8 +115,10 @@ impl Heap {
             None => {
                 // Others may have huge pages there.
                 small_pages_in(sub, block.addr, block.bytes);
+                if trusted || sub.asks_for_huge_pages() {
+                    sub.dense.set(PART_HUGE);
+                }
                 if trusted {
-                    sub.note_part_huge();
                     // SAFETY: the range is the block's; the advice changes no content.
                     unsafe { System::prefer_huge_pages(own.start, own.len(), true) };
                 }
@@ -118,14 +127,27 @@ impl Heap {
         self.last_large.set(block.addr, size, trusted);
     }
 
+    /// Before the large block at `addr` is freed by this heap's thread: judged now, since its pages may go back.
+    pub(super) fn judge_freed(&self, addr: usize) {
+        if self.last_large.addr.get() == addr {
+            self.filled_last();
+        }
+    }
+
     /// Whether the program filled this heap's last large block, if that tells. Others will go by it, so that it is asked
     /// when a heap ends, too: the program may start a thread for each such block.
     pub(super) fn filled_last(&self) -> Option<bool> {
-        let filled = self.last_large.is_filled()?;
-        // Relaxed: guesses, both.
-        SPARSE.store(!filled, Ordering::Relaxed);
-        if filled {
-            TRUSTED.store(0, Ordering::Relaxed);
+        let last = &self.last_large;
+        if last.found.get() != 0 {
+            return Some(last.found.get() == FILLED);
+        }
+        let filled = last.is_filled()?;
+        last.found.set(if filled { FILLED } else { SPARSE });
+        // Relaxed: a guess, and a count.
+        LAST_SPARSE.store(!filled, Ordering::Relaxed);
+        if filled && last.trusted.get() != 0 {
+            let own = own_huge_pages(last.addr.get(), last.bytes.get());
+            TRUSTED.fetch_sub(own.len(), Ordering::Relaxed);
         }
         Some(filled)
     }
@@ -133,13 +155,19 @@ impl Heap {
 
 /// Whether a block with `bytes` of its own huge pages is trusted to be filled though nothing tells.
 fn trust(bytes: usize) -> bool {
-    // Relaxed: a bound of what is lost, which may be passed by what a few threads ask for at once.
-    let before = TRUSTED.load(Ordering::Relaxed);
-    let trusted = before + bytes <= TRUSTED_MAX;
-    if trusted {
-        TRUSTED.store(before + bytes, Ordering::Relaxed);
+    // Relaxed: a count.
+    let trusted = TRUSTED.fetch_add(bytes, Ordering::Relaxed) + bytes <= TRUSTED_MAX;
+    if !trusted {
+        TRUSTED.fetch_sub(bytes, Ordering::Relaxed);
     }
     trusted
+}
+
+/// After a block of units was freed: in part of a sub-region the advice is the block's, and ends with it.
+pub(super) fn small_pages_after(sub: &SubRegion, addr: usize, bytes: usize) {
+    if bytes > HUGE_BLOCK && sub.dense.get() == PART_HUGE {
+        small_pages_in(sub, addr, bytes);
+    }
 }
 
 /// Ends the use of huge pages for what of a sub-region is not there yet, or not any more: who has it next may touch it

@@ -176,7 +176,10 @@ impl Heap {
             Ok(Place::Pool(tag)) => self.free_of_others(addr - self.base(), SizeClass(tag as u8)),
             Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
             Ok(Place::Run(id, at)) => self.free_run_of_others(id, at, addr, false),
-            Ok(Place::Direct(id)) => free_direct(id, addr, false),
+            Ok(Place::Direct(id)) => {
+                self.judge_freed(addr);
+                free_direct(id, addr, false)
+            }
             Ok(Place::Huge(_)) => free_shared(addr, Tier::Huge, huge::give(addr)),
         }
     }
@@ -200,6 +203,9 @@ impl Heap {
 
     /// Frees a run block that is not this heap's: another thread's or the common heap's.
     fn free_run_of_others(&self, id: SubRegionId, at: u32, addr: usize, emptied: bool) {
+        if !emptied {
+            self.judge_freed(addr);
+        }
         if !common::is_common(SubRegion::of(id).owner()) {
             self.post_run_block(id, at, addr);
         } else if !common::give(addr, emptied) {
@@ -245,7 +251,7 @@ impl Heap {
     /// In the child of a fork: forgets all that a thread that is no more had.
     pub(super) fn forget_all(&self) {
         self.forget_owned();
-        self.outbox.iter().for_each(|parcel| parcel.mask.set(0));
+        self.outbox.0.iter().for_each(|parcel| parcel.mask.set(0));
         self.outbox_blocks.set(0);
         self.outbox_bytes.set(0);
     }
@@ -259,7 +265,7 @@ impl Heap {
                 .chain(&self.runs)
                 .all(|s| s.any().is_none())
             && self.medium_cache.cached() == (0, 0)
-            && self.outbox.iter().all(|parcel| parcel.mask.get() == 0)
+            && self.outbox.0.iter().all(|parcel| parcel.mask.get() == 0)
             && (self.outbox_blocks.get(), self.outbox_bytes.get()) == (0, 0)
     }
 

@@ -147,6 +147,10 @@ struct Parcel {
 /// Parcels of the outbox.
 const PARCELS: usize = 256;
 
+/// Parcels in sets that are a line each.
+#[repr(C, align(64))]
+struct Outbox([Parcel; PARCELS]);
+
 /// The record.
 #[repr(C, align(64))]
 pub struct Heap {
@@ -176,7 +180,7 @@ pub struct Heap {
     arenas: [Shelf; PARTITIONS + 1],
     runs: [Shelf; PARTITIONS],
     bins: [Bin; CLASSES],
-    outbox: [Parcel; PARCELS],
+    outbox: Outbox,
     /// What the caches of a class looked like last time; see [`idle`].
     seen: [Owned64; CLASSES],
     /// By class; see [`guests`].

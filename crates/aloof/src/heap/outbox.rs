@@ -1,8 +1,8 @@
 //! Frees of blocks that belong to another heap, or to nobody.
 //!
 //! Small blocks gather in the outbox, a **parcel** for the blocks of one word of a pool, so that one post
-//! serves many; larger ones are posted at once. The outbox is a direct-mapped cache: a parcel that is in
-//! the way is posted, and all are when they hold too much together.
+//! serves many; larger ones are posted at once. The outbox is a set-associative cache: if all places of a parcel
+//! are taken one of them is posted, and all are when they hold too much together.
 
 use super::collect::Heaps;
 use super::flush::block_fault;
@@ -76,7 +76,7 @@ impl Heap {
     fn send_block(&self, offset: usize, class: SizeClass, pool: PoolId, block: usize) {
         let info = class.info();
         let (key, bit) = (Parcel::key(pool, block / 64), 1u64 << (block % 64));
-        let set = &self.outbox[Parcel::set(key)..][..WAYS];
+        let set = &self.outbox.0[Parcel::set(key)..][..WAYS];
         // Where it was last, even if that is empty by now: at most one place has a key.
         if let Some(parcel) = set.iter().find(|parcel| parcel.key.get() == key) {
             let mask = parcel.mask.get();
@@ -108,6 +108,7 @@ impl Heap {
     pub(super) fn post_outbox(&self, sweep: bool) {
         partition::decay::BELL.ring();
         self.outbox
+            .0
             .iter()
             .filter(|parcel| parcel.mask.get() != 0)
             .for_each(|parcel| self.post_parcel(parcel, sweep));

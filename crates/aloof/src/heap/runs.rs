@@ -1,5 +1,6 @@
 //! Blocks of units: the owner's side.
 
+use super::huge_pages::small_pages_after;
 use super::medium::{ADOPTIONS, TRIES, adopt_any};
 use super::tally::Tier;
 use super::{CACHED_MAX, Heap};
@@ -91,6 +92,8 @@ impl Heap {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = run::give(sub, at);
         self.count(Tier::Run, -1, -(i64::from(n) << p.unit_shift()));
+        let offset = id.offset() + ((at as usize) << p.unit_shift());
+        small_pages_after(sub, self.base() + offset, (n as usize) << p.unit_shift());
         self.runs[p.0 as usize].raise(id, run::free_around(sub, at, n));
         if run::is_empty(sub) {
             if emptied && p.0 != 0 {

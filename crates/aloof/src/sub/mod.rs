@@ -75,7 +75,7 @@ pub const STIRRED: u32 = 2;
 /// On huge pages.
 pub const HUGE: u32 = 1;
 /// In part on huge pages: a block grew in it, or one is trusted to be filled.
-const PART_HUGE: u32 = 3;
+pub const PART_HUGE: u32 = 3;
 /// On small pages: a run arena whose user was last found to need no others, or what was on huge pages until some of it
 /// went back. 0 means that nobody has asked yet.
 pub const SMALL: u32 = 2;
