@@ -20,13 +20,17 @@ use crate::thread::{current, front, with_current, with_heap};
 #[inline]
 pub fn usable(operation: &str, addr: usize) -> usize {
     match front().tag_at(addr) {
-        Some(tag) => {
-            let class = SizeClass(tag as u8);
-            check_start(operation, addr, class);
-            class.size()
-        }
+        Some(tag) => usable_small(operation, addr, tag),
         None => usable_slow(operation, addr),
     }
+}
+
+/// The same where a pool with this tag is.
+#[inline(always)]
+fn usable_small(operation: &str, addr: usize, tag: u32) -> usize {
+    let class = SizeClass(tag as u8);
+    check_start(operation, addr, class);
+    class.size()
 }
 
 /// The same for what is not of a pool, or by a thread without a heap.
@@ -34,11 +38,7 @@ pub fn usable(operation: &str, addr: usize) -> usize {
 fn usable_slow(operation: &str, addr: usize) -> usize {
     match locate(addr) {
         Err(why) => fault(operation, addr, why),
-        Ok(Place::Pool(tag)) => {
-            let class = SizeClass(tag as u8);
-            check_start(operation, addr, class);
-            class.size()
-        }
+        Ok(Place::Pool(tag)) => usable_small(operation, addr, tag),
         Ok(Place::Chunk(id, _, n)) => (n as usize) << id.partition().chunk_shift(),
         Ok(Place::Run(id, at)) => {
             (run::block_units(SubRegion::of(id), at) as usize) << id.partition().unit_shift()

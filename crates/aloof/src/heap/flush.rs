@@ -101,11 +101,8 @@ impl Heap {
     #[inline(always)]
     fn block_of(&self, pool: &Pool, info: &ClassInfo, addr: usize) -> usize {
         let within = addr.wrapping_sub(self.base() + pool.offset());
-        let block = info.block_at(within);
-        if block * info.size as usize != within || block >= usize::from(info.blocks) {
-            block_fault(addr, Fault::Interior);
-        }
-        block
+        info.block_from(within)
+            .unwrap_or_else(|| block_fault(addr, Fault::Interior))
     }
 
     /// Returns the first of these blocks, which is `block` of its pool, and those that follow it by `step`, as far as

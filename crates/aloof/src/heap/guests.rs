@@ -103,9 +103,7 @@ impl Front {
         }
         // SAFETY: written before the heap got its thread.
         let within = addr.wrapping_sub(unsafe { self.base.get() }) % CHUNK;
-        let block = info.block_at(within);
-        let is_block = block * info.size as usize == within && block < info.blocks.into();
-        if info.chunks != 1 || !is_block {
+        if info.chunks != 1 || info.block_from(within).is_none() {
             return false;
         }
         // SAFETY: the magazine has a free place at its top, and a block or the sentinel below.

@@ -63,12 +63,10 @@ impl Heap {
     fn find(&self, offset: usize, class: SizeClass) -> (PoolId, usize) {
         let chunk = ChunkId::at(offset);
         let (pool, distance) = Pool::of_chunk(chunk);
-        let info = class.info();
         let within = offset - ((chunk.0 - distance) as usize) * (1 << CHUNK_SHIFT);
-        let block = info.block_at(within);
-        if block * info.size as usize != within || block >= usize::from(info.blocks) {
-            block_fault(self.base() + offset, Fault::Interior);
-        }
+        let Some(block) = class.info().block_from(within) else {
+            block_fault(self.base() + offset, Fault::Interior)
+        };
         (pool, block)
     }
 
