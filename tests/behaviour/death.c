@@ -72,13 +72,6 @@ static void moved(size_t size, uintptr_t distance)
     free_at(written(size) + distance);
 }
 
-static void realloc_garbled(void)
-{
-    void *volatile pointer = (void *)((uintptr_t)malloc(100) ^ (uintptr_t)1 << 56);
-    announce(pointer);
-    pointer = realloc(pointer, 101);
-}
-
 static void usable_at(uintptr_t address)
 {
     void *volatile pointer = (void *)address;
@@ -86,11 +79,11 @@ static void usable_at(uintptr_t address)
     print("%zu\n", malloc_usable_size(pointer));
 }
 
-static void resized_at(uintptr_t address)
+static void resized_at(uintptr_t address, size_t size)
 {
     void *volatile pointer = (void *)address;
     announce(pointer);
-    pointer = realloc(pointer, 100);
+    pointer = realloc(pointer, size);
 }
 
 #define MANY 5000
@@ -298,14 +291,14 @@ int main(int argc, char **argv)
     MODE("moved-512-gib", moved(100, 512 * GIB))
     MODE("moved-1024-gib", moved(100, 1024 * GIB))
     MODE("garbled-bit-32", garbled(100, (uintptr_t)1 << 32))
-    MODE("realloc-garbled", realloc_garbled())
+    MODE("realloc-garbled", resized_at((uintptr_t)malloc(100) ^ (uintptr_t)1 << 56, 101))
     MODE("free-high", free_high())
-    MODE("realloc-static", resized_at((uintptr_t)not_ours + 64))
+    MODE("realloc-static", resized_at((uintptr_t)not_ours + 64, 100))
     MODE("usable-static", usable_at((uintptr_t)not_ours + 64))
     MODE("usable-inside-small", usable_at(written(100) + 8))
     MODE("usable-inside-pool-chunk", usable_at(written(32 * KIB) + 4096))
     MODE("usable-inside-chunk", usable_at(written(256 * KIB) + 16))
-    MODE("realloc-inside-small", resized_at(written(100) + 8))
+    MODE("realloc-inside-small", resized_at(written(100) + 8, 100))
     MODE("inside-small-8", moved(100, 8))
     MODE("inside-small-16", moved(1000, 16))
     MODE("inside-small-1", moved(1000, 1))

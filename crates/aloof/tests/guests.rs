@@ -161,8 +161,8 @@ fn blocks_of_many_words_go_home_together() {
         let made: Vec<_> = (0..100 * WORDS).map(|_| malloc(SIZE)).collect();
         // Of each word, 4 KiB of blocks, four.
         let by_turns = |nth: usize| (0..WORDS).map(move |word| 64 * word + nth);
-        let freed: HashSet<_> = (0..4).flat_map(by_turns).map(|i| made[i]).collect();
         let in_turn: Vec<_> = (0..4).flat_map(by_turns).map(|i| made[i]).collect();
+        let freed: HashSet<_> = in_turn.iter().copied().collect();
         worker.ask(move || in_turn.into_iter().for_each(free));
         let again: Vec<_> = (0..5000).map(|_| malloc(SIZE)).collect();
         let home = again.iter().filter(|block| freed.contains(block)).count();

@@ -125,13 +125,18 @@ fn large_dense_heaps_are_in_huge_pages_and_small_ones_are_not() {
 /// Bytes of a large block that is no power of two.
 const LARGE: usize = 7_000_000;
 
-/// Writes each page of a block of `size` bytes, or only its ends and its middle.
-fn touch(at: *mut u8, size: usize, filled: bool) {
-    let step = if filled { memory::PAGE } else { (size - 1) / 2 };
+/// Writes a byte in so many of a block of `size` bytes, its first among them.
+fn touch_each(step: usize, at: *mut u8, size: usize) {
     // SAFETY: the block has so many bytes.
     (0..size)
         .step_by(step)
         .for_each(|i| unsafe { at.add(i).write_volatile(1) });
+}
+
+/// Writes each page of a block of `size` bytes, or only its ends and its middle.
+fn touch(at: *mut u8, size: usize, filled: bool) {
+    let step = if filled { memory::PAGE } else { (size - 1) / 2 };
+    touch_each(step, at, size);
 }
 
 /// Blocks of a few megabytes, of which each page, or only the ends and the middle, are written.
@@ -182,14 +187,6 @@ fn the_first_large_block_is_in_huge_pages() {
     assert_eq!(huge >= size / 2, kernel_has_huge_pages(), "{huge}");
 }
 
-/// Writes a byte of each megabyte.
-fn touch_each_megabyte(at: *mut u8, size: usize) {
-    // SAFETY: the block has so many bytes.
-    (0..size)
-        .step_by(MIB)
-        .for_each(|i| unsafe { at.add(i).write_volatile(1) });
-}
-
 /// Blocks that are not in use yet tell nothing. What they may cost in huge pages has a bound.
 #[test]
 fn large_blocks_that_nobody_touched_yet_are_trusted_up_to_a_bound() {
@@ -204,7 +201,7 @@ fn large_blocks_that_nobody_touched_yet_are_trusted_up_to_a_bound() {
         first.iter().for_each(|&at| touch(at, LARGE, true));
         let huge = in_huge_pages() - before;
         assert_eq!(huge >= 16 * MIB, kernel_has_huge_pages(), "{huge}");
-        rest.iter().for_each(|&at| touch_each_megabyte(at, LARGE));
+        rest.iter().for_each(|&at| touch_each(MIB, at, LARGE));
         let huge = in_huge_pages() - before;
         assert!(huge <= 136 * MIB, "{huge}");
     });
@@ -237,7 +234,7 @@ fn filled_blocks_of_one_thread_do_not_vouch_for_those_of_another() {
         }
         let before = in_huge_pages();
         for at in all {
-            touch_each_megabyte(std::ptr::with_exposed_provenance_mut(at), LARGE);
+            touch_each(MIB, std::ptr::with_exposed_provenance_mut(at), LARGE);
         }
         let huge = in_huge_pages().saturating_sub(before);
         assert!(huge <= 136 * MIB, "{huge}");
@@ -295,7 +292,7 @@ fn large_blocks_used_here_and_there_are_not_taken_for_filled_ones() {
         const SIZE: usize = 60_000_000;
         for _ in 0..6 {
             // SAFETY: no preconditions.
-            touch_each_megabyte(unsafe { raw::malloc(SIZE) }, SIZE);
+            touch_each(MIB, unsafe { raw::malloc(SIZE) }, SIZE);
         }
         let huge = in_huge_pages();
         assert!(huge <= SIZE, "{huge}");
