@@ -82,7 +82,7 @@ pub fn in_place(addr: usize, have: usize, size: usize) -> bool {
     if size > have && limit::is_watched() && !route::has_room_for(growth(addr, have, size)) {
         return false;
     }
-    let resize = |heap: &'static Heap| {
+    let resize = |heap: &Heap| {
         let me = heap.id();
         match locate(addr) {
             Ok(Place::Run(id, at))
@@ -285,9 +285,9 @@ fn keep_advice(to: direct::Block, pages: usize) {
 
 /// Runs `f` on the heap in whose gate the block at `addr` is changed: the common one, if the block is its, else the calling
 /// thread's.
-fn with_owner<R>(addr: usize, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
+fn with_owner<R>(addr: usize, f: impl FnOnce(&Heap) -> R) -> Option<R> {
     if sub_region(addr).is_some_and(|(_, sub)| common::is_common(sub.owner())) {
-        common::with_common(f)
+        Some(f(&common::enter()))
     } else {
         with_current(f)
     }

@@ -141,7 +141,7 @@ fn take_run(p: PartitionId, size: usize) -> Option<Block> {
                 Some(block)
             };
             if common::serves(size) {
-                common::with_common(from).unwrap_or_else(|| from(heap))
+                from(&common::enter())
             } else {
                 from(heap)
             }

@@ -24,9 +24,10 @@ impl World for Heaps {
     }
 
     fn owner(&self, node: Node) -> u32 {
-        let sub = SubRegion::of_node(node)
-            .unwrap_or_else(|| Pool::of(PoolId(node.0)).chunk().subregion());
-        SubRegion::of(sub).owner().0
+        match SubRegion::of_node(node) {
+            Some(id) => SubRegion::of(id).owner().0,
+            None => Heap::owner_of(PoolId(node.0)).0,
+        }
     }
 
     fn inbox(&self, heap: u32) -> &Inbox {

@@ -1,22 +1,24 @@
-//! The child of a fork: the other threads are gone, their heaps become orphans.
+//! The child of a fork: the other threads are gone; their pools become the common heap's, their sub-regions orphans.
 //!
 //! A thread may have been stopped between any two stores, so nothing of its lists and counts is trusted:
 //! what is free is derived from the bits, where a block met twice does no harm. A block that the thread
 //! was moving from one place to another may be lost to the child; none is ever handed out twice. Outboxes
-//! are not read: what is in them may have been posted.
+//! are not read: what is in them may have been posted. In the common heap nobody was: of it, as of the forking thread's, only
+//! what freers write is looked at anew.
 
-use super::{Heap, registry};
+use super::{Heap, common, registry};
 use crate::num::bits;
 use crate::num::ids::*;
 use crate::partition;
-use crate::pool::{Pool, Stock};
+use crate::pool::Pool;
 use crate::remote;
 use crate::run;
 use crate::sub::{Kind, SubRegion};
 
-/// Orphans all heaps but `me`. The caller is the only thread of the process.
+/// Ends all heaps but `me` and the common one. The caller is the only thread of the process.
 pub fn orphan_all_but(me: Option<HeapId>) {
-    let others = || registry::live().filter(|&id| Some(id) != me);
+    let kept = |id| Some(id) == me || common::is_common(id);
+    let others = || registry::live().filter(|&id| !kept(id));
     if others().next().is_none() {
         return;
     }
@@ -28,15 +30,23 @@ pub fn orphan_all_but(me: Option<HeapId>) {
         heap.forget_all();
         heap.shared().inbox.close();
     }
-    if let Some(me) = me {
-        Heap::of(me).shared().inbox.open();
+    for id in me.into_iter().chain([HeapId::COMMON]) {
+        Heap::of(id).shared().inbox.open();
     }
     for id in partition::active() {
         let sub = SubRegion::of(id);
-        let mine = Some(sub.owner()) == me;
-        match (sub.kind(), mine) {
-            (Kind::Arena | Kind::Runs, true) => settle_own(Heap::of(sub.owner()), id, sub),
-            (Kind::Arena | Kind::Runs, false) => orphan(id, sub),
+        let owner = sub.owner();
+        match sub.kind() {
+            Kind::Arena if common::is_common(owner) => Heap::each_pool(id, sub, |pool| {
+                let owner = Heap::owner_of(pool);
+                if kept(owner) {
+                    settle_pool(Heap::of(owner), pool);
+                } else {
+                    inherit(pool);
+                }
+            }),
+            Kind::Arena | Kind::Runs if kept(owner) => settle_own(Heap::of(owner), id, sub),
+            Kind::Arena | Kind::Runs => orphan(id, sub),
             _ => {}
         }
     }
@@ -53,19 +63,30 @@ fn settle_own(heap: &Heap, id: SubRegionId, sub: &SubRegion) {
     sub.remote.expect_posts();
     heap.collect_sub(id, sub);
     sub.remote.forget_freers(sub.collected.get());
-    if sub.kind() == Kind::Arena && id.partition().0 == 0 {
-        Heap::each_pool(id, sub, |pool_id| {
-            let pool = Pool::of(pool_id);
-            Pool::remote(pool_id).expect_posts();
-            heap.collect_pool(pool_id);
-            Pool::remote(pool_id).forget_freers(pool.collected.get());
-            heap.restock(pool_id);
-        });
-    }
-    // An arena that its pools just emptied may be closed already.
-    if sub.owner() == heap.id() && sub.kind() != Kind::Free {
-        heap.reshelve(id, sub);
-    }
+    heap.reshelve(id, sub);
+}
+
+/// The same for a pool of a heap.
+fn settle_pool(heap: &Heap, id: PoolId) {
+    Pool::remote(id).expect_posts();
+    heap.collect_pool(id);
+    Pool::remote(id).forget_freers(Pool::of(id).collected.get());
+    heap.restock(id);
+}
+
+/// Makes a pool of a thread that is no more, or that was on its way to one, the common heap's.
+fn inherit(id: PoolId) {
+    let pool = Pool::of(id);
+    Pool::remote(id).expect_posts();
+    remote::collect(
+        Pool::remote(id),
+        Pool::remote_words(id, pool.class()),
+        |w, mask| pool.give_again(w as u32, mask),
+    );
+    pool.recount();
+    pool.set_visited(false);
+    Pool::remote(id).forget_freers(pool.collected.get());
+    common::enter().take_over(id);
 }
 
 /// Makes a sub-region of a thread that is no more, or that was on its way from one to another, an orphan.
@@ -88,26 +109,7 @@ fn orphan(id: SubRegionId, sub: &SubRegion) {
     sub.remote.forget_freers(sub.collected.get());
     if sub.kind() == Kind::Arena {
         sub.set_starts_word(0, sub.starts_word(0) & !sub.free.get());
-    }
-    if sub.kind() == Kind::Arena && id.partition().0 == 0 {
-        Heap::each_pool(id, sub, |pool_id| {
-            let pool = Pool::of(pool_id);
-            Pool::remote(pool_id).expect_posts();
-            remote::collect(
-                Pool::remote(pool_id),
-                Pool::remote_words(pool_id, pool.class()),
-                |w, mask| pool.give_again(w as u32, mask),
-            );
-            pool.recount();
-            pool.set_listed(Stock::Consumed);
-            pool.set_visited(false);
-            Pool::remote(pool_id).forget_freers(pool.collected.get());
-            Heap::tag(
-                pool_id,
-                HeapId::ORPHAN_TAG.0 << 8 | u32::from(pool.class().0),
-            );
-        });
-    } else if sub.kind() == Kind::Runs {
+    } else {
         run::recount(sub);
     }
     sub.set_owner(HeapId::NONE);

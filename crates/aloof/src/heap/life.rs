@@ -14,7 +14,7 @@ use crate::num::ids::*;
 use crate::num::size::*;
 use crate::os::message::fault;
 use crate::partition;
-use crate::pool::{Fault, Pool, Stock};
+use crate::pool::Fault;
 use crate::remote;
 use crate::run;
 use crate::space;
@@ -120,7 +120,7 @@ impl Heap {
         let tag = self.front.tag_at(addr);
         let others = tag.filter(|tag| tag >> 8 != self.id().0);
         if let Some(tag) = others {
-            self.free_of_others(addr - self.base(), SizeClass(tag as u8));
+            self.free_of_others(addr - self.base(), tag);
         }
         others.is_some()
     }
@@ -173,7 +173,7 @@ impl Heap {
             Ok(Place::Pool(tag)) if tag >> 8 == self.id().0 => {
                 self.push_slow(SizeClass(tag as u8), addr)
             }
-            Ok(Place::Pool(tag)) => self.free_of_others(addr - self.base(), SizeClass(tag as u8)),
+            Ok(Place::Pool(tag)) => self.free_of_others(addr - self.base(), tag),
             Ok(Place::Chunk(id, at, _)) => self.post_chunk_block(id, at, addr),
             Ok(Place::Run(id, at)) => self.free_run_of_others(id, at, addr, false),
             Ok(Place::Direct(id)) => {
@@ -290,64 +290,27 @@ impl Heap {
                 self.release_or_orphan(id);
             }
         }
+        self.leave_pools();
         self.forget_owned();
         self.report_all();
         self.gate.leave();
     }
 
-    /// Collects, then releases or orphans a sub-region that is on no shelf, and whose pools are on no list.
-    /// Between the collection and the orphaning nobody else touches what is the owner's.
+    /// Collects, then releases or orphans a sub-region that is on no shelf. Between the collection and the orphaning nobody
+    /// else touches what is the owner's.
     pub(super) fn release_or_orphan(&self, id: SubRegionId) {
         let sub = SubRegion::of(id);
-        self.settle_orphan(id, sub);
-        give_up(id, sub);
-    }
-
-    /// Collects a sub-region that is on no shelf, dissolves its empty pools and makes orphans of the others. True if
-    /// something was collected.
-    pub(super) fn settle_orphan(&self, id: SubRegionId, sub: &SubRegion) -> bool {
-        let before = sub.collected.get();
         self.collect_sub(id, sub);
-        let mut collected = sub.collected.get() != before;
-        if sub.kind() == Kind::Arena && id.partition().0 == 0 {
-            Heap::each_pool(id, sub, |pool_id| {
-                let pool = Pool::of(pool_id);
-                let before = pool.collected.get();
-                self.collect_pool(pool_id);
-                collected |= pool.collected.get() != before;
-                pool.set_listed(Stock::Consumed);
-                if pool.is_empty() && Pool::remote(pool_id).is_quiet(pool.collected.get()) {
-                    Heap::tag(pool_id, 0);
-                    let (at, n) = (pool.chunk().bit(), pool.class().info().chunks.into());
-                    Pool::dissolve(pool_id);
-                    arena::give(sub, bits::run(at, n));
-                } else {
-                    Heap::tag(
-                        pool_id,
-                        HeapId::ORPHAN_TAG.0 << 8 | u32::from(pool.class().0),
-                    );
-                }
-            });
-        }
-        collected
+        give_up(id, sub);
     }
 
     /// Whether something was posted to an orphan since it was collected. A hint: it may be anybody's meanwhile, so
     /// nothing of it is trusted.
     pub(super) fn orphan_has_posts(id: SubRegionId) -> bool {
         let sub = SubRegion::of(id);
-        if sub.owner() != HeapId::NONE || !matches!(sub.kind(), Kind::Arena | Kind::Runs) {
-            return false;
-        }
-        let in_pool = |bit| {
-            let chunk = ChunkId(id.first_chunk().0 + bit);
-            let (pool, distance) = Pool::of_chunk(chunk);
-            space::tag(chunk).load(Ordering::Relaxed) != 0
-                && distance == 0
-                && !Pool::remote(pool).is_quiet(Pool::of(pool).collected.get())
-        };
-        !sub.remote.is_quiet(sub.collected.get())
-            || sub.kind() == Kind::Arena && id.partition().0 == 0 && (0..FANOUT as u32).any(in_pool)
+        sub.owner() == HeapId::NONE
+            && matches!(sub.kind(), Kind::Arena | Kind::Runs)
+            && !sub.remote.is_quiet(sub.collected.get())
     }
 
     /// Returns what is in the caches to where it belongs, own blocks and others', and takes what others
@@ -365,6 +328,9 @@ impl Heap {
         scavenge::pass(self, scavenge::Reach::All);
         self.dissolve_empty();
         self.close_spares();
+        let common = common::enter();
+        common.read_mail();
+        common.close_spares();
     }
 
     /// Takes over a sub-region that the caller adopted: its owner's state is derived from the bits alone.
@@ -382,17 +348,6 @@ impl Heap {
         self.shelf(id, sub).insert(id, arena::longest(sub));
         if arena::is_empty(sub) {
             self.close_spare(id, sub, FANOUT as u32);
-            return;
-        }
-        if id.partition().0 == 0 {
-            Heap::each_pool(id, sub, |pool_id| {
-                let pool = Pool::of(pool_id);
-                Heap::tag(pool_id, self.tag_of(pool.class()));
-                self.bins[pool.class().index()].pools.add(1);
-                pool.set_listed(Stock::Consumed);
-                self.collect_pool(pool_id);
-                self.restock(pool_id);
-            });
         }
     }
 }

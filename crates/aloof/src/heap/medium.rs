@@ -21,54 +21,14 @@ pub(super) const ADOPTIONS: usize = 4;
 
 /// Orphans swept before a sub-region is opened.
 const SWEEPS: usize = 8;
-/// Shelf of the dense arenas.
+/// Shelf of the common heap's dense arenas.
 const DENSE: usize = PARTITIONS;
-/// Arenas of partition 0 that a heap has before it opens dense ones.
-const DENSE_FROM: usize = 2;
-
-/// What chunks are wanted for.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Use {
-    /// A pool of blocks of at most two pages: all of its pages will be touched.
-    SmallPool,
-    /// A pool of larger blocks.
-    LargePool,
-    /// A block; in partition 0, where larger ones are if address space is short, naturally aligned.
-    Block,
-}
-
 impl Heap {
-    /// Takes `n` chunks of an own, an adopted or a new arena. `Some((_, None))` if `enough` says, after an
-    /// adoption, that none are needed any more.
-    pub(super) fn take_chunks(
-        &self,
-        p: PartitionId,
-        n: u32,
-        use_of: Use,
-        enough: impl Fn() -> bool,
-    ) -> Option<(SubRegionId, Option<Chunks>)> {
-        let (plain, dense) = (&self.arenas[p.0 as usize], &self.arenas[DENSE]);
-        let from = |shelf: &Shelf, pick| {
-            shelf.candidates(n, TRIES).find_map(|id| {
-                let sub = SubRegion::of(id);
-                let chunks = arena::take(sub, n, use_of == Use::Block && p.0 == 0, pick)?;
-                shelf.update(id, arena::longest(sub));
-                Some((id, Some(chunks)))
-            })
-        };
-        // What was touched in a dense arena may serve anybody; what was not, small pools only.
-        let own = |pick| {
-            if use_of == Use::SmallPool {
-                return from(dense, pick).or_else(|| from(plain, pick));
-            }
-            from(plain, pick).or_else(|| {
-                if p.0 == 0 && pick == Pick::Used {
-                    from(dense, pick)
-                } else {
-                    None
-                }
-            })
-        };
+    /// Takes `n` chunks for a block of an own, an adopted or a new arena; in partition 0, where larger blocks are if address space
+    /// is short, naturally aligned.
+    fn take_chunks(&self, p: PartitionId, n: u32) -> Option<(SubRegionId, Chunks)> {
+        let shelf = &self.arenas[p.0 as usize];
+        let own = |pick| take_of(shelf, n, p.0 == 0, pick);
         if let Some(found) = own(Pick::Used) {
             return Some(found);
         }
@@ -79,15 +39,11 @@ impl Heap {
         {
             return Some(found);
         }
-        for i in 0..ADOPTIONS {
-            // The first for the pools that it may have, the others for their room.
-            let Some(id) = adopt_any(p, Kind::Arena, if i == 0 { 0 } else { n }) else {
+        for _ in 0..ADOPTIONS {
+            let Some(id) = adopt_any(p, Kind::Arena, n) else {
                 break;
             };
             self.adopt(id);
-            if enough() {
-                return Some((id, None));
-            }
             if let Some(found) = own(Pick::Used) {
                 return Some(found);
             }
@@ -98,25 +54,53 @@ impl Heap {
             }
             self.sweep_some(p);
         }
-        let Some(piece) = partition::acquire(p, 1) else {
-            return own(Pick::Any).or_else(|| {
-                if p.0 == 0 {
-                    from(dense, Pick::Any)
-                } else {
-                    None
-                }
-            });
+        if let Some((id, _)) = self.open_arena(p) {
+            shelf.insert(id, FANOUT as u32);
+        }
+        own(Pick::Any)
+    }
+
+    /// Of the common heap: takes `n` chunks for a pool. `is_dense`: all of its pages will be touched, and many more of others.
+    pub(super) fn take_pool_chunks(&self, n: u32, is_dense: bool) -> Option<(SubRegionId, Chunks)> {
+        let (p, plain, dense) = (PartitionId(0), &self.arenas[0], &self.arenas[DENSE]);
+        let from = |shelf, pick| take_of(shelf, n, false, pick);
+        // What was touched in a dense arena may serve anybody.
+        let own = |pick| match (is_dense, pick) {
+            (true, _) => from(dense, pick).or_else(|| from(plain, pick)),
+            (false, Pick::Used) => from(plain, pick).or_else(|| from(dense, pick)),
+            (false, Pick::Any) => from(plain, pick),
         };
+        // A sub-region whose pages are there comes before own chunks without.
+        let here = own(Pick::Used).or_else(|| {
+            if partition::has_pending(p) {
+                None
+            } else {
+                own(Pick::Any)
+            }
+        });
+        if here.is_some() {
+            return here;
+        }
+        if !partition::has_pending(p) {
+            self.sweep_some(p);
+        }
+        let Some((id, zeroed)) = self.open_arena(p) else {
+            return own(Pick::Any).or_else(|| from(dense, Pick::Any));
+        };
+        if is_dense && zeroed && Setting::HugePages.is_on() {
+            SubRegion::of(id).dense.set(HUGE);
+            partition::prefer_huge_pages(id, 1, true);
+        }
+        self.shelf(id, SubRegion::of(id)).insert(id, FANOUT as u32);
+        own(Pick::Any)
+    }
+
+    /// A new arena of this heap's, on no shelf yet, and whether it reads as zeros.
+    fn open_arena(&self, p: PartitionId) -> Option<(SubRegionId, bool)> {
+        let piece = partition::acquire(p, 1)?;
         arena::open(piece.first, self.id(), piece.zeroed);
         partition::activate(piece.first);
-        let sub = SubRegion::of(piece.first);
-        if use_of == Use::SmallPool && piece.zeroed && self.wants_dense() {
-            sub.dense.set(HUGE);
-            partition::prefer_huge_pages(piece.first, 1, true);
-        }
-        self.shelf(piece.first, sub)
-            .insert(piece.first, FANOUT as u32);
-        own(Pick::Any)
+        Some((piece.first, piece.zeroed))
     }
 
     /// Sweeps the next few orphans before a sub-region is opened: what others freed in them goes back even if nobody adopts
@@ -131,13 +115,6 @@ impl Heap {
             self.sweep_from.set(id.0 + 1);
             self.sweep_orphan(id);
         }
-    }
-
-    /// Whether the next arena for small pools is a dense one: from [`DENSE_FROM`] arenas on the unused part of a huge
-    /// page is a fifth of the heap at most, and a page fault less for every 4 KiB a large gain.
-    fn wants_dense(&self) -> bool {
-        let [plain, dense] = [0, DENSE].map(|i| &self.arenas[i]);
-        (dense.any().is_some() || plain.has(DENSE_FROM)) && Setting::HugePages.is_on()
     }
 
     /// Gives chunks of an own arena back, and the arena if it is empty and not the last.
@@ -220,8 +197,7 @@ impl Heap {
     /// A block of `n` chunks of partition `p`, aligned to a chunk, and in partition 0 to its size.
     pub fn take_chunk_block(&self, p: PartitionId, n: u32) -> Option<Block> {
         self.before_medium(p);
-        let (id, chunks) = self.take_chunks(p, n, Use::Block, || false)?;
-        let chunks = chunks?;
+        let (id, chunks) = self.take_chunks(p, n)?;
         arena::start_block(SubRegion::of(id), chunks.at);
         let bytes = (n as usize) << p.chunk_shift();
         self.count(Tier::Chunk, 1, bytes as i64);
@@ -270,6 +246,16 @@ impl Heap {
         self.shelf(id, sub).update(id, arena::longest(sub));
         Some(n << p.chunk_shift())
     }
+}
+
+/// Takes `n` chunks of an arena of a shelf.
+fn take_of(shelf: &Shelf, n: u32, aligned: bool, pick: Pick) -> Option<(SubRegionId, Chunks)> {
+    shelf.candidates(n, TRIES).find_map(|id| {
+        let sub = SubRegion::of(id);
+        let chunks = arena::take(sub, n, aligned, pick)?;
+        shelf.update(id, arena::longest(sub));
+        Some((id, chunks))
+    })
 }
 
 /// Whether nothing is in use in a sub-region of a heap's.

@@ -4,8 +4,10 @@
 //! ([`medium`]) and runs ([`runs`]), and of both those freed last ([`medium_cache`]). Blocks of other threads stay in magazines as
 //! [`guests`], or go through the outbox ([`outbox`]) and come back through the inbox ([`collect`]). What a busy thread does not
 //! use goes back ([`idle`]). [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but never unmapped;
-//! all but the inbox and the link is its thread's alone.
+//! all but the inbox and the link is its thread's alone, or, of the one that all threads use ([`common`]), whose turn it is. [`pools`]
+//! pass between that and the others.
 
+mod bin;
 mod capacity;
 mod collect;
 pub(crate) mod common;
@@ -19,6 +21,7 @@ mod magazine;
 mod medium;
 mod medium_cache;
 mod outbox;
+mod pools;
 mod registry;
 mod runs;
 pub(crate) mod scavenge;
@@ -119,7 +122,7 @@ pub struct Small {
     pub zeroed: bool,
 }
 
-/// Pools of a class that have something free: a doubly linked list for each [`Stock`] but the consumed.
+/// Pools of a class: a doubly linked list for each [`Stock`](crate::pool::Stock).
 #[repr(C)]
 struct Bin {
     lists: [Pools; STOCKS],
@@ -158,7 +161,7 @@ pub struct Heap {
     pub front: Front,
     outbox_blocks: Owned32,
     outbox_bytes: Owned32,
-    /// Posts to orphans so far, wrapping.
+    /// Posts to pools of ended threads so far, wrapping.
     orphan_posts: Owned32,
     /// The sub-region to sweep next, if it is an orphan.
     sweep_from: Owned32,
@@ -178,6 +181,8 @@ pub struct Heap {
     // Blank while the record is unused ([`Heap::is_blank`]): a heap that does little touches little of it.
     /// By partition, and last the dense ones of partition 0.
     arenas: [Shelf; PARTITIONS + 1],
+    /// Chunks of all pools, where this is the common heap.
+    pool_chunks: Owned32,
     runs: [Shelf; PARTITIONS],
     bins: [Bin; CLASSES],
     outbox: Outbox,

@@ -6,7 +6,7 @@
 
 use super::collect::Heaps;
 use super::flush::block_fault;
-use super::{Heap, PARCELS, Parcel};
+use super::{Heap, PARCELS, Parcel, common};
 use crate::arena;
 use crate::num::bits;
 use crate::num::class::SizeClass;
@@ -22,8 +22,8 @@ use crate::sync::{Ordering, fence};
 const WAYS: usize = 4;
 /// Blocks that the outbox holds at most.
 const BLOCKS: u32 = 512;
-/// Posts of small blocks to orphans between two sweeps.
-const SWEEP_EVERY: u32 = 32;
+/// Posts of small blocks to pools of ended threads between two looks at them.
+const COLLECT_EVERY: u32 = 32;
 /// Sweeps of one orphan in a row, when others post to it meanwhile.
 const SWEEPS: usize = 3;
 /// Bytes that the outbox holds at most.
@@ -43,13 +43,36 @@ impl Parcel {
 }
 
 impl Heap {
-    /// Frees a small block, `offset` from the base, of another's pool of this class: keeps it or sends it home.
+    /// Frees a small block, `offset` from the base, of another's pool with this tag: keeps it, takes its pool over, or sends
+    /// it home.
     #[inline(always)]
-    pub(super) fn free_of_others(&self, offset: usize, class: SizeClass) {
+    pub(super) fn free_of_others(&self, offset: usize, tag: u32) {
+        let class = SizeClass(tag as u8);
         let (pool, block) = self.find(offset, class);
-        if !self.take_in(class, self.base() + offset) {
+        if self.take_in(class, self.base() + offset) {
+            return;
+        }
+        if !common::is_common(HeapId(tag >> 8)) || !self.free_inherited(class, pool, block) {
             self.send_block(offset, class, pool, block);
         }
+    }
+
+    /// Frees a block of a pool that an ended thread left, which this one takes over; false if it does not.
+    #[cold]
+    #[inline(never)]
+    fn free_inherited(&self, class: SizeClass, id: PoolId, block: usize) -> bool {
+        // The way of such frees does not pass it, and may be inside already.
+        self.gate.enter();
+        let inherits = self.inherit(class, id);
+        if inherits {
+            let addr = self.base() + Pool::of(id).offset() + block * class.size();
+            if Pool::of(id).free_in(block as u32 / 64) >> (block % 64) & 1 != 0 {
+                block_fault(addr, Fault::DoubleFree);
+            }
+            self.push_slow(class, addr);
+        }
+        self.gate.leave();
+        inherits
     }
 
     /// Sends a small block, `offset` from the base, of another's pool of this class home.
@@ -100,32 +123,32 @@ impl Heap {
         }
     }
 
-    /// Posts all of the outbox; orphans met may be swept if `sweep`.
+    /// Posts all of the outbox; if `collect`, what others than the owners' threads freed is collected now and then.
     #[cold]
     #[inline(never)]
-    pub(super) fn post_outbox(&self, sweep: bool) {
+    pub(super) fn post_outbox(&self, collect: bool) {
         partition::decay::BELL.ring();
         self.outbox
             .0
             .iter()
             .filter(|parcel| parcel.mask.get() != 0)
-            .for_each(|parcel| self.post_parcel(parcel, sweep));
+            .for_each(|parcel| self.post_parcel(parcel, collect));
         self.outbox_blocks.set(0);
         self.outbox_bytes.set(0);
     }
 
     /// Posts a parcel that is not empty.
     #[inline(never)]
-    fn post_parcel(&self, parcel: &Parcel, sweep: bool) {
+    fn post_parcel(&self, parcel: &Parcel, collect: bool) {
         let (key, mask) = (parcel.key.get(), parcel.mask.get());
         parcel.mask.set(0);
         let (id, word) = (PoolId((key >> 6) as u32), (key & 63) as usize);
         // While our blocks are not posted the pool stays what it is.
         let pool = Pool::of(id);
-        let (start, class, sub) = (
+        let (start, class, owner) = (
             self.base() + pool.offset(),
             pool.class(),
-            pool.chunk().subregion(),
+            Heap::owner_of(id),
         );
         let twice = remote::post(
             &Heaps,
@@ -138,17 +161,11 @@ impl Heap {
             let first = word * 64 + twice.trailing_zeros() as usize;
             block_fault(start + first * class.size(), Fault::DoubleFree);
         }
-        if sweep {
-            self.sweep_sometimes(sub);
-        }
-    }
-
-    /// Sweeps an orphan after every so many posts of small blocks to orphans.
-    fn sweep_sometimes(&self, id: SubRegionId) {
-        if SubRegion::of(id).owner() == HeapId::NONE {
+        if collect && common::is_common(owner) {
             self.orphan_posts.add(1);
-            if self.orphan_posts.get().is_multiple_of(SWEEP_EVERY) {
-                self.sweep_orphan(id);
+            if self.orphan_posts.get().is_multiple_of(COLLECT_EVERY) {
+                // A program whose threads free what ended threads left, and allocate nothing of the kind, gives it back.
+                common::enter().read_mail();
             }
         }
     }

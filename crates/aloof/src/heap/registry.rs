@@ -23,6 +23,11 @@ pub fn counts() -> (u64, u32) {
     )
 }
 
+/// Threads' heaps alive now.
+pub fn alive() -> u32 {
+    ALIVE.load(Ordering::Relaxed)
+}
+
 /// A heap, open and empty, that no thread has; none if the OS refuses or there are too many.
 pub fn open() -> Option<&'static Heap> {
     let id = unused().or_else(space::new_heap)?;

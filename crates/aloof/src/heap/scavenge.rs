@@ -12,13 +12,14 @@ use super::{Heap, common, registry};
 use crate::arena;
 use crate::num::bits;
 use crate::num::ids::*;
+use crate::num::size::FANOUT;
 use crate::os::{Os, System};
 use crate::partition;
 use crate::pool::Pool;
 use crate::run;
 use crate::space;
 use crate::sub::{Kind, SubRegion};
-use crate::sync::Lock;
+use crate::sync::{Lock, Ordering, fence};
 
 /// Held by whoever visits other heaps, and over a fork.
 pub static VISITS: Lock = Lock::new();
@@ -35,10 +36,11 @@ pub enum Reach {
 /// Visits another heap, if its thread is not inside; `f` may do what the thread may, but for magazines and slots. The common
 /// heap is used in turn with the threads: between them its gate is seldom open.
 fn visit<R>(id: HeapId, f: impl FnOnce(&'static Heap) -> R) -> Option<R> {
-    if common::is_common(id) {
-        return common::with_common(f);
-    }
     let heap = Heap::of(id);
+    if common::is_common(id) {
+        let _in_use = common::enter();
+        return Some(f(heap));
+    }
     heap.gate.try_visit(System::barrier_everywhere).then(|| {
         let result = f(heap);
         heap.gate.end_visit();
@@ -56,7 +58,7 @@ pub fn pass(me: &Heap, reach: Reach) -> bool {
         // Somebody is at it, or forks.
         return true;
     };
-    if registry::live().any(|id| id != me.id()) {
+    if registry::live().any(|id| id != me.id() && !common::is_common(id)) {
         // The first barrier of a process takes milliseconds: before any gate, so that no thread waits for it.
         System::barrier_everywhere();
     }
@@ -84,6 +86,8 @@ pub fn pass(me: &Heap, reach: Reach) -> bool {
             more |= me.scavenge_orphan(id, reach);
         } else if reach == Reach::Cold && sub.stirred.get() == 0 {
             continue;
+        } else if sub.kind() == Kind::Arena && common::is_common(owner) {
+            scavenge_pools(me, id, sub, reach);
         } else if owner == me.id() {
             me.scavenge_own(id, sub, reach);
         } else {
@@ -155,6 +159,63 @@ fn discard_free(id: SubRegionId, sub: &SubRegion, cold: bool) {
     }
 }
 
+/// Gives back what is free in an arena of pools: in pools as a guest of their owners, who own parts of it, then what is no pool's.
+fn scavenge_pools(me: &Heap, id: SubRegionId, sub: &SubRegion, reach: Reach) {
+    let is_ours = || common::is_common(sub.owner()) && sub.kind() == Kind::Arena;
+    let mut owners = [HeapId::NONE; FANOUT];
+    let mut n = 0;
+    {
+        let _in_use = common::enter();
+        if !is_ours() {
+            return;
+        }
+        Heap::each_pool(id, sub, |pool| {
+            // What is cold already waits for nothing.
+            let due = reach == Reach::All || Pool::of(pool).stirred.get() != 0;
+            let owner = Heap::owner_of(pool);
+            if due && !owners[..n].contains(&owner) {
+                owners[n] = owner;
+                n += 1;
+            }
+        });
+    }
+    let owners = &owners[..n];
+    if owners.contains(&me.id()) {
+        me.scavenge_own_pools(id, sub, reach);
+    }
+    // A barrier for all: each is felt by all threads.
+    let others = || {
+        let others = owners
+            .iter()
+            .filter(|&&owner| owner != me.id() && !common::is_common(owner));
+        others.map(|&owner| Heap::of(owner))
+    };
+    others().for_each(|heap| heap.gate.announce());
+    let passed = others().next().is_some() && System::barrier_everywhere();
+    for heap in others() {
+        if heap.gate.admits(passed) {
+            heap.scavenge_own_pools(id, sub, reach);
+            heap.gate.end_visit();
+        }
+    }
+    let common = common::enter();
+    if is_ours() {
+        common.scavenge_own_pools(id, sub, reach);
+    }
+    if is_ours() {
+        common.scavenge_own(id, sub, reach);
+    }
+    if is_ours() {
+        // Owners use their pools meanwhile: what one noted in a pool comes before what it noted here, which may be overwritten.
+        fence(Ordering::SeqCst);
+        let mut stirred = false;
+        Heap::each_pool(id, sub, |pool| stirred |= Pool::of(pool).stirred.get() != 0);
+        if stirred && sub.stirred.get() == 0 {
+            sub.stirred.set(1);
+        }
+    }
+}
+
 impl Heap {
     /// Gives back the larger blocks that are kept, if they are cold or all is wanted.
     fn flush_medium_if(&self, reach: Reach) {
@@ -167,21 +228,24 @@ impl Heap {
     fn scavenge_own(&self, id: SubRegionId, sub: &SubRegion, reach: Reach) {
         let cold = reach == Reach::Cold;
         let left = sub.stirred.get().saturating_sub(1);
-        if sub.kind() == Kind::Arena && id.partition().0 == 0 {
-            let spared = if cold { sub.recent() } else { 0 };
-            Heap::each_pool(id, sub, |pool| self.scavenge_pool(id, sub, pool, reach));
-            if sub.owner() != self.id() || sub.kind() != Kind::Arena {
-                // Its last pool was dissolved, and it with it.
-                return;
-            }
-            // What was dissolved just now was cold before.
-            sub.set_recent(sub.recent() & spared);
-        }
         discard_free(id, sub, cold);
         sub.set_recent(0);
         sub.stirred.set(left);
         if super::medium::is_empty(sub) && (left == 0 || !cold) {
             self.close_if_quiet(id, sub, partition::release_cold);
+        }
+    }
+
+    /// Gives back what is free in own pools that lie in an arena: all are, since pools come and go by their owner's hand alone.
+    fn scavenge_own_pools(&self, id: SubRegionId, sub: &SubRegion, reach: Reach) {
+        for at in 0..FANOUT as u32 {
+            let chunk = ChunkId(id.first_chunk().0 + at);
+            // Relaxed: this heap's tags are written in its gate.
+            if space::tag(chunk).load(Ordering::Relaxed) >> 8 == self.id().0
+                && let (pool, 0) = Pool::of_chunk(chunk)
+            {
+                self.scavenge_pool(id, sub, pool, reach);
+            }
         }
     }
 
@@ -193,9 +257,7 @@ impl Heap {
         if reach == Reach::Cold && (left != 0 || was == 0) {
             return;
         }
-        if pool.is_empty() && Pool::remote(id).is_quiet(pool.collected.get()) {
-            self.dissolve(id);
-        } else {
+        if !pool.is_empty() || !self.dissolve_quiet(id, true) {
             discard_in_pool(sub_id, sub, pool);
         }
     }
@@ -207,16 +269,15 @@ impl Heap {
         }
         let sub = SubRegion::of(id);
         let before = sub.stirred.get();
-        let left = if self.settle_orphan(id, sub) {
+        let collected = sub.collected.get();
+        self.collect_sub(id, sub);
+        let left = if sub.collected.get() != collected {
             crate::sub::STIRRED
         } else {
             before.saturating_sub(1)
         };
         sub.stirred.set(left);
         if reach == Reach::All || before != 0 && left == 0 {
-            if sub.kind() == Kind::Arena && id.partition().0 == 0 {
-                Heap::each_pool(id, sub, |pool| discard_in_pool(id, sub, Pool::of(pool)));
-            }
             discard_free(id, sub, false);
             sub.set_recent(0);
             sub.stirred.set(0);

@@ -29,10 +29,8 @@ pub struct PoolId(pub u32);
 impl HeapId {
     /// Nobody: orphaned memory.
     pub const NONE: HeapId = HeapId(0);
-    /// Stands for nobody in tags, where 0 means that there is no pool.
-    pub const ORPHAN_TAG: HeapId = HeapId(1);
-    /// The first that threads get.
-    pub const FIRST: HeapId = HeapId(2);
+    /// The heap that all threads use in turn; the first there is.
+    pub const COMMON: HeapId = HeapId(1);
 }
 
 impl PoolId {

@@ -19,12 +19,12 @@ use crate::sync::{AtomicU64, Owned8, Owned32, Owned64, OwnedSize};
 
 pub(crate) use slab::init;
 
-/// Which list of its heap a pool is on. Blocks are taken from the lists in this order, so that pools of which little is
-/// in use get a chance to empty.
+/// Which list of its heap a pool is on. Blocks are taken from those that have any in this order, so that pools of which
+/// little is in use get a chance to empty.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Stock {
-    /// On none: nothing is free.
+    /// Nothing is free.
     Consumed = 0,
     /// Some blocks that were freed; most are in use.
     Full = 1,
@@ -35,7 +35,7 @@ pub enum Stock {
 }
 
 /// Lists that pools are on.
-pub const STOCKS: usize = 3;
+pub const STOCKS: usize = 4;
 
 /// The owner's half of the descriptor.
 #[repr(C, align(64))]
@@ -380,7 +380,7 @@ impl Pool {
         }
     }
 
-    /// In the child of a fork, or at adoption: blocks may come twice; `free` is counted anew by [`Pool::recount`].
+    /// In the child of a fork: blocks may come twice; `free` is counted anew by [`Pool::recount`].
     pub fn give_again(&self, w: u32, mask: u64) {
         if w < u32::from(self.fresh.get()) {
             self.word(w).set(self.word(w).get() | mask);

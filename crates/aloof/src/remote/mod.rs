@@ -9,13 +9,15 @@
 //! 2. *collect*: the owner takes its whole inbox, clears `listed` and takes groups and words.
 //! 3. *release*: a node whose blocks are all free may be dissolved when the count equals what was
 //!    collected (no freer is between its two steps) and it is not listed (no list links to it).
-//! 4. *exit*: the owner closes its inbox, collects, and gives its nodes up (owner 0). Nobody pushes to
-//!    a closed inbox or to nobody: whoever adopts the node collects it.
+//! 4. *exit*: the owner closes its inbox, collects, and gives its nodes up: pools to the common heap, sub-regions to nobody
+//!    (owner 0). Nobody pushes to a closed inbox or to nobody: whoever becomes the owner collects the node.
 //!
 //! A freer reads the owner after its step on the state, an adopter takes the groups after it became the
 //! owner, both by read-modify-write: so one of them sees the other, and no post is forgotten.
 
 mod inbox;
+#[cfg(all(test, loom))]
+mod models;
 mod protocol;
 
 pub(crate) use inbox::Inbox;

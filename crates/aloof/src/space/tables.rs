@@ -185,13 +185,13 @@ pub fn make_units_ready(end: u32) -> bool {
 /// Units whose remote half is accessible; under the lock.
 static REMOTE_READY: AtomicU32 = AtomicU32::new(0);
 
-/// Heap records that are accessible: ids from [`HeapId::FIRST`] up to here; written under the lock.
-static HEAPS_READY: AtomicU32 = AtomicU32::new(HeapId::FIRST.0);
+/// Heap records that are accessible: ids from [`HeapId::COMMON`] up to here; written under the lock.
+static HEAPS_READY: AtomicU32 = AtomicU32::new(HeapId::COMMON.0);
 
 /// Ids of all heap records that exist.
 pub fn heaps() -> impl Iterator<Item = HeapId> {
     // Acquire: pairs with the release in new_heap.
-    (HeapId::FIRST.0..HEAPS_READY.load(Ordering::Acquire)).map(HeapId)
+    (HeapId::COMMON.0..HEAPS_READY.load(Ordering::Acquire)).map(HeapId)
 }
 
 /// A new heap record, all zero; none if the OS refuses or all ids are in use.

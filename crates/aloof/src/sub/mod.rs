@@ -1,7 +1,7 @@
 //! Descriptors of sub-regions: what one is used for, by whom, and the half that other threads write.
 //!
 //! A descriptor is found by its number. `kind` and `owner` are read by all and written by the claimant of
-//! the sub-region; the rest belongs to the owner, except the remote half (see room `remote`).
+//! the sub-region; the rest belongs to the owner, except the remote half (see room `remote`), and in arenas of pools `stirred` and `dense`.
 
 mod shelf;
 

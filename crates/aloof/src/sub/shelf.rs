@@ -100,11 +100,6 @@ impl Shelf {
         })
     }
 
-    /// Whether there are at least `n` on the shelf.
-    pub fn has(&self, n: usize) -> bool {
-        (0..LEVELS).flat_map(|l| self.level(l)).take(n).count() == n
-    }
-
     /// Any sub-region on the shelf.
     pub fn any(&self) -> Option<SubRegionId> {
         (0..LEVELS).find_map(|l| self.level(l).next())

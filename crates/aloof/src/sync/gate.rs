@@ -94,9 +94,20 @@ impl Gate {
     /// A visitor enters, if the owner is not inside. `barrier` makes all processors' stores before it visible to all
     /// loads after it; false if it cannot.
     pub fn try_visit(&self, barrier: impl FnOnce() -> bool) -> bool {
+        self.announce();
+        self.admits(barrier())
+    }
+
+    /// A visitor says that it comes, to several gates before one barrier for all.
+    pub fn announce(&self) {
         self.visitor.store(1, Ordering::Relaxed);
+    }
+
+    /// A visitor that was announced before a barrier enters, if the owner is not inside, or goes away. `passed`: whether there
+    /// was a barrier.
+    pub fn admits(&self, passed: bool) -> bool {
         // Acquire: sees what the owner did.
-        let free = barrier() && self.inside.load(Ordering::Acquire) == 0;
+        let free = passed && self.inside.load(Ordering::Acquire) == 0;
         if !free {
             self.end_visit();
         }
@@ -107,6 +118,12 @@ impl Gate {
     pub fn end_visit(&self) {
         // Release: the owner sees what the visitor did.
         self.visitor.store(0, Ordering::Release);
+    }
+
+    /// Whether the owner or a visitor is inside, for assertions.
+    #[cfg(not(loom))]
+    pub fn is_held(&self) -> bool {
+        self.inside.load(Ordering::Relaxed) != 0 || self.visitor.load(Ordering::Relaxed) != 0
     }
 
     /// In the child of a fork: nobody is inside any more.

@@ -24,7 +24,7 @@ pub(crate) use bell::Bell;
 #[cfg(not(loom))]
 mod lock;
 #[cfg(not(loom))]
-pub(crate) use lock::Lock;
+pub(crate) use lock::{Guard, Lock};
 #[cfg(not(loom))]
 mod owned;
 #[cfg(not(loom))]

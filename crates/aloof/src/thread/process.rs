@@ -43,7 +43,7 @@ pub fn begin() -> bool {
     if STAGE.load(Ordering::Relaxed) != 0 {
         return true;
     }
-    if !space::init() || !pool::init() || !heap::keep_spare() {
+    if !space::init() || !pool::init() || !heap::common::make() || !heap::keep_spare() {
         return false;
     }
     STARTED_AT.store(now_ns(), Ordering::Relaxed);
@@ -108,7 +108,7 @@ unsafe extern "C" fn after_fork_parent() {
     huge::after_fork();
     space::after_fork();
     LOCK.unlock();
-    heap::common::after_fork_parent();
+    heap::common::after_fork();
     scavenger::after_fork_parent();
     heap::SPARE_IN_USE.unlock();
 }
@@ -117,7 +117,7 @@ unsafe extern "C" fn after_fork_child() {
     huge::after_fork();
     space::after_fork();
     LOCK.unlock();
-    heap::common::after_fork_child();
+    heap::common::after_fork();
     scavenger::after_fork_child();
     heap::SPARE_IN_USE.unlock();
     if let Some(dir) = options().and_then(|o| o.live_dir) {
