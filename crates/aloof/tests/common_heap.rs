@@ -59,6 +59,19 @@ fn blocks_lie_in_pages_that_others_of_near_sizes_left() {
     });
 }
 
+/// Who fills his blocks shares what is in huge pages already: a larger block than those of an arena lies in it if it fits.
+#[test]
+fn blocks_of_who_fills_them_lie_in_arenas_of_smaller_ones() {
+    let name = "blocks_of_who_fills_them_lie_in_arenas_of_smaller_ones";
+    child::isolated(name, || {
+        let arena = |block: &Block| block.addr() / (128 * MIB);
+        let smaller = [(); 3].map(|()| filled(9 * MIB));
+        let larger = filled(17 * MIB);
+        assert_eq!(arena(&larger), arena(&smaller[2]));
+        smaller.into_iter().chain([larger]).for_each(Block::free);
+    });
+}
+
 /// Threads make, grow, shrink and free each other's blocks; each keeps its content, and none is handed out twice.
 #[test]
 fn threads_that_use_the_heap_together_do_not_meet_in_a_block() {

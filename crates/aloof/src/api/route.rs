@@ -134,9 +134,10 @@ fn take_run(p: PartitionId, size: usize) -> Option<Block> {
     let in_partition = |p: PartitionId| {
         with_heap(|heap| {
             heap.before_medium(p);
+            let fills = || heap.filled_last() == Some(true);
             // In the gate of the heap whose the block is.
             let from = |owner: &Heap| {
-                let block = owner.take_run_block(p, size)?;
+                let block = owner.take_run_block(p, size, fills)?;
                 heap.judge_filled(block, size);
                 Some(block)
             };

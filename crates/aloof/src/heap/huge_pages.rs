@@ -136,7 +136,7 @@ impl Heap {
 
     /// Whether the program filled this heap's last large block, if that tells. Others will go by it, so that it is asked
     /// when a heap ends, too: the program may start a thread for each such block.
-    pub(super) fn filled_last(&self) -> Option<bool> {
+    pub fn filled_last(&self) -> Option<bool> {
         let last = &self.last_large;
         if last.found.get() != 0 {
             return Some(last.found.get() == FILLED);

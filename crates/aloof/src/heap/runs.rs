@@ -9,20 +9,27 @@ use crate::num::ids::*;
 use crate::num::size::*;
 use crate::partition;
 use crate::run;
-use crate::sub::{Kind, Shelf, SubRegion};
+use crate::sub::{HUGE, Kind, Shelf, SubRegion};
 
-/// Partitions above a block's own in whose run arenas it is put before others are adopted or opened: units are twice as large in each.
-const BORROWED: usize = 2;
-/// Partitions, from a block's own, in whose run arenas units that were used before are looked for.
-const NEAR: [i8; 5] = [0, 1, 2, -1, -2];
+/// Steps from a block's own partition to those in whose run arenas units that were used before are looked for: units are half as
+/// large in each below.
+const NEAR: [i8; 7] = [0, 1, 2, -1, -2, -3, -4];
+/// The same for any room, before others are adopted or opened: in these up to a sixteenth of the block is lost at its end.
+const ABOVE: [i8; 2] = [1, 2];
+/// The same for a program that fills such blocks, in arenas in huge pages: others would get theirs there.
+const BELOW: [i8; 4] = [-1, -2, -3, -4];
 
 impl Heap {
-    /// A block of units of partition `p`.
-    pub fn take_run_block(&self, p: PartitionId, size: usize) -> Option<Block> {
+    /// A block of units of partition `p`. `fills` says whether its pages may be huge ones, because the program fills such blocks.
+    pub fn take_run_block(
+        &self,
+        p: PartitionId,
+        size: usize,
+        fills: impl Fn() -> bool,
+    ) -> Option<Block> {
         self.read_mail();
-        let n = units(p, size);
         let shelf = &self.runs[p.0 as usize];
-        let own = || take_units(shelf, n);
+        let own = || take_units(shelf, units(p, size), |_| true);
         // Room in arenas of other partitions. Smaller blocks than this the cache knows by their partition's units.
         let elsewhere = size > CACHED_MAX && !partition::has_pending(p);
         let used = || {
@@ -36,10 +43,17 @@ impl Heap {
             if !elsewhere {
                 return None;
             }
-            let above = (p.0 + 1..PARTITIONS as u8).take(BORROWED).map(PartitionId);
-            above
-                .into_iter()
-                .find_map(|q| take_units(&self.runs[q.0 as usize], units(q, size)))
+            let of = |q: PartitionId, suits: fn(&SubRegion) -> bool| {
+                take_units(&self.runs[q.0 as usize], units(q, size), suits)
+            };
+            near(p, size, &ABOVE)
+                .find_map(|q| of(q, |_| true))
+                .or_else(|| {
+                    let below = near(p, size, if fills() { &BELOW } else { &[] });
+                    below
+                        .into_iter()
+                        .find_map(|q| of(q, |sub| sub.dense.get() == HUGE))
+                })
         };
         let (id, taken) = used().or_else(own).or_else(borrowed).or_else(|| {
             for _ in 0..ADOPTIONS {
@@ -72,10 +86,7 @@ impl Heap {
 
     /// Units that were used before, in own arenas of partition `p` or of one near it.
     fn take_used_units(&self, p: PartitionId, size: usize) -> Option<(SubRegionId, run::Taken)> {
-        let at = |step| p.0.checked_add_signed(step).map(PartitionId);
-        let near = NEAR.into_iter().filter_map(at);
-        let large_enough = near.filter(|q| usize::from(q.0) < PARTITIONS && size <= q.subregion());
-        large_enough.into_iter().find_map(|q| {
+        near(p, size, &NEAR).find_map(|q| {
             let (n, shelf) = (units(q, size), &self.runs[q.0 as usize]);
             shelf.candidates(n, TRIES).find_map(|id| {
                 let sub = SubRegion::of(id);
@@ -127,16 +138,28 @@ impl Heap {
     }
 }
 
+/// Partitions at these steps from `p` whose sub-regions hold `size` bytes.
+fn near(p: PartitionId, size: usize, steps: &[i8]) -> impl Iterator<Item = PartitionId> {
+    let at = move |&step: &i8| p.0.checked_add_signed(step).map(PartitionId);
+    let fits = move |q: &PartitionId| usize::from(q.0) < PARTITIONS && size <= q.subregion();
+    steps.iter().filter_map(at).filter(fits)
+}
+
 /// Units of partition `p` that hold `size` bytes.
 fn units(p: PartitionId, size: usize) -> u32 {
     size.div_ceil(1 << p.unit_shift()) as u32
 }
 
-/// Takes `n` units of a sub-region of a shelf.
-fn take_units(shelf: &Shelf, n: u32) -> Option<(SubRegionId, run::Taken)> {
+/// Takes `n` units of a sub-region of a shelf that suits.
+fn take_units(
+    shelf: &Shelf,
+    n: u32,
+    suits: impl Fn(&SubRegion) -> bool,
+) -> Option<(SubRegionId, run::Taken)> {
     loop {
         let mut broken = None;
-        for id in shelf.candidates(n, TRIES) {
+        let all = shelf.candidates(n, TRIES);
+        for id in all.filter(|&id| suits(SubRegion::of(id))) {
             let sub = SubRegion::of(id);
             let was_empty = run::is_empty(sub);
             if let Some(taken) = run::take(sub, n) {
