@@ -5,6 +5,7 @@
 
 use super::linux::{keep_errno, read_file};
 use super::options::Setting;
+use super::{Os, System};
 use crate::sync::{AtomicUsize, Ordering};
 
 /// Resident bytes at most: at the last reading, and all that was handed out since.
@@ -139,8 +140,7 @@ pub fn resident() -> usize {
         let fields = read_file(c"/proc/self/statm", &mut text);
         let mut fields = fields.split(|&c| c == b' ').skip(1).map_while(number);
         let (all, shared) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
-        // SAFETY: sysconf has no preconditions.
-        all.saturating_sub(shared) * unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+        all.saturating_sub(shared) * System::page_size()
     })
 }
 

@@ -167,16 +167,14 @@ fn variable(name: &[u8]) -> Option<&'static [u8]> {
         static environ: *const *const libc::c_char;
     }
     // SAFETY: environ is a null-terminated array of C strings, or null before libc set it up. It is
-    // read once, at the first allocation, as any library constructor may.
+    // read once, at the first allocation, as any library constructor may. A string is read up to its first difference.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
-            let text = core::ffi::CStr::from_ptr(*entry).to_bytes();
-            if let Some(value) = text
-                .strip_prefix(name)
-                .and_then(|rest| rest.strip_prefix(b"="))
-            {
-                return Some(value);
+            let text = *entry;
+            let is = |(at, &byte): (usize, &u8)| *text.add(at) as u8 == byte;
+            if name.iter().chain(b"=").enumerate().all(is) {
+                return Some(core::ffi::CStr::from_ptr(text.add(name.len() + 1)).to_bytes());
             }
             entry = entry.add(1);
         }
