@@ -7,8 +7,10 @@ use crate::num::ids::*;
 use crate::num::size::*;
 use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
-/// Regions whose descriptors are accessible. 0 or 1; written under the lock.
+/// By region: the steps of [`make_ready`] that succeeded, or [`IS_READY`] when its descriptors are accessible; written
+/// under the lock.
 static READY: [AtomicU8; REGIONS] = [const { AtomicU8::new(0) }; REGIONS];
+const IS_READY: u8 = u8::MAX;
 /// Units of pool descriptors that are accessible; written under the lock.
 static UNITS_READY: AtomicU32 = AtomicU32::new(0);
 /// Bytes of tables made accessible.
@@ -88,7 +90,7 @@ pub fn heap<T>(id: HeapId) -> *mut T {
 #[inline(always)]
 pub fn is_ready(region: RegionId) -> bool {
     // Acquire: pairs with the release in make_ready, after the tables were made accessible.
-    READY[region.0 as usize].load(Ordering::Acquire) != 0
+    READY[region.0 as usize].load(Ordering::Acquire) == IS_READY
 }
 
 /// Makes the descriptors of a region accessible; false if the OS refuses.
@@ -116,7 +118,8 @@ pub fn make_ready(region: RegionId) -> bool {
         ),
     ];
     let only_subs = region.partition().0 != 0;
-    let done = STEPS_DONE[region.0 as usize].load(Ordering::Relaxed);
+    let ready = &READY[region.0 as usize];
+    let done = ready.load(Ordering::Relaxed);
     for (i, &(addr, len)) in steps.iter().enumerate() {
         if i < usize::from(done) || (only_subs && i > 0) {
             continue;
@@ -130,14 +133,11 @@ pub fn make_ready(region: RegionId) -> bool {
             return false;
         }
         METADATA.fetch_add(len, Ordering::Relaxed);
-        STEPS_DONE[region.0 as usize].store(i as u8 + 1, Ordering::Relaxed);
+        ready.store(i as u8 + 1, Ordering::Relaxed);
     }
-    READY[region.0 as usize].store(1, Ordering::Release);
+    ready.store(IS_READY, Ordering::Release);
     true
 }
-
-/// Steps of [`make_ready`] that succeeded; under the lock.
-static STEPS_DONE: [AtomicU8; REGIONS] = [const { AtomicU8::new(0) }; REGIONS];
 
 /// Tags are readable already; they become writable.
 fn commit_tags(addr: usize, len: usize) -> bool {
