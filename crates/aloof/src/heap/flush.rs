@@ -99,7 +99,7 @@ impl Heap {
 
     /// Index of the block that starts at `addr` in its pool.
     #[inline(always)]
-    fn block_of(&self, pool: &Pool, info: &ClassInfo, addr: usize) -> usize {
+    pub(super) fn block_of(&self, pool: &Pool, info: &ClassInfo, addr: usize) -> usize {
         let within = addr.wrapping_sub(self.base() + pool.offset());
         info.block_from(within)
             .unwrap_or_else(|| block_fault(addr, Fault::Interior))

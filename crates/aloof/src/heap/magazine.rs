@@ -88,6 +88,9 @@ impl Heap {
                 self.count_pool_blocks(class, -1);
                 return;
             }
+            if self.free_young(class, addr) {
+                return;
+            }
             hot.set(self.new_magazine(class));
         } else if hot.get() == self.magazine_end(class) {
             self.check_newest(hot.get(), addr);

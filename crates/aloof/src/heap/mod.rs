@@ -1,6 +1,7 @@
 //! The thread heap: caches in front, pools, arenas and runs behind.
 //!
-//! A request comes down from `api`: magazine ([`magazine`], sized by [`capacity`], emptied by [`flush`]), slot and pools ([`small`]), chunks
+//! A request comes down from `api`: magazine ([`magazine`], sized by [`capacity`], emptied by [`flush`]; none while a class is
+//! [`young`]), slot and pools ([`small`]), chunks
 //! ([`medium`]) and runs ([`runs`]), and of both those freed last ([`medium_cache`]). Blocks of other threads stay in magazines as
 //! [`guests`], or go through the outbox ([`outbox`]) and come back through the inbox ([`collect`]). What a busy thread does not
 //! use goes back ([`idle`]). [`life`] opens, ends and adopts. A heap is a record of 192 KiB that is recycled but never unmapped;
@@ -27,6 +28,7 @@ mod runs;
 pub(crate) mod scavenge;
 mod small;
 pub(crate) mod tally;
+mod young;
 
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, SizeClass};
 use crate::num::ids::*;
@@ -178,6 +180,12 @@ pub struct Heap {
     pub gate: Gate,
     shared: Shared,
     medium_cache: medium_cache::MediumCache,
+    /// By class; see [`guests`].
+    guests: [guests::Guests; CLASSES],
+    /// By class; see [`capacity`].
+    capacities: [capacity::Capacity; CLASSES],
+    /// By class; see [`young`].
+    ages: [Owned8; CLASSES],
     // Blank while the record is unused ([`Heap::is_blank`]): a heap that does little touches little of it.
     /// By partition, and last the dense ones of partition 0.
     arenas: [Shelf; PARTITIONS + 1],
@@ -185,13 +193,9 @@ pub struct Heap {
     pool_chunks: Owned32,
     runs: [Shelf; PARTITIONS],
     bins: [Bin; CLASSES],
-    outbox: Outbox,
     /// What the caches of a class looked like last time; see [`idle`].
     seen: [Owned64; CLASSES],
-    /// By class; see [`guests`].
-    guests: [guests::Guests; CLASSES],
-    /// By class; see [`capacity`].
-    capacities: [capacity::Capacity; CLASSES],
+    outbox: Outbox,
 }
 
 /// What others write.

@@ -44,8 +44,9 @@ impl Heap {
         if spread {
             self.drop_magazine(class);
         }
+        let young = self.begins_young(class);
         // A listed pool has a word to give.
-        if class.size() <= FILL_MAX && !spread {
+        if class.size() <= FILL_MAX && !spread && !young {
             let first = self.fill(class, pool);
             self.restock(id);
             return first;
