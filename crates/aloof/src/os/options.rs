@@ -87,10 +87,13 @@ impl Setting {
 
     /// Reads it from the environment; true if it is set there.
     fn read(self) -> bool {
-        let name = self.variable();
-        let Some(text) = variable(name.as_bytes()).filter(|text| !text.is_empty()) else {
-            return false;
-        };
+        let text = variable(self.variable().as_bytes());
+        text.is_some_and(|text| !text.is_empty() && self.read_from(text))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_from(self, text: &[u8]) -> bool {
         let (value, what) = match self {
             Setting::HugePages | Setting::Background => (
                 flag(text).map(u64::from),
@@ -116,7 +119,7 @@ impl Setting {
         match value {
             Some(value) => self.set(value),
             None => {
-                warn(name, text, what);
+                warn(self.variable(), text, what);
                 false
             }
         }

@@ -172,10 +172,15 @@ fn command() -> &'static [u8] {
 }
 
 /// At exit: prints or saves the figures as the options say.
-pub(crate) fn at_exit(options: &Options, elapsed_ns: u64) {
-    if !options.stats && options.stats_dir.is_none() {
-        return;
+pub(crate) fn at_exit(options: &Options, elapsed_ns: impl FnOnce() -> u64) {
+    if options.stats || options.stats_dir.is_some() {
+        report(options, elapsed_ns());
     }
+}
+
+#[cold]
+#[inline(never)]
+fn report(options: &Options, elapsed_ns: u64) {
     let stats = Stats::now(elapsed_ns);
     if options.stats {
         stats.print(2);

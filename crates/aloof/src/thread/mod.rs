@@ -121,6 +121,6 @@ unsafe extern "C" fn on_thread_exit(value: *mut libc::c_void) {
             return;
         }
     }
-    word::set(word::dead());
+    process::end_thread();
     heap.retire();
 }

@@ -2,7 +2,7 @@
 
 use core::mem::MaybeUninit;
 
-use super::{EXIT_KEY, current, on_thread_exit, scavenger, with_current};
+use super::{EXIT_KEY, current, on_thread_exit, scavenger, with_current, word};
 use crate::direct::huge;
 use crate::heap;
 use crate::os::linux::now_ns;
@@ -93,6 +93,13 @@ pub fn begin_late() {
     }
 }
 
+/// Puts the calling thread, which has ended its heap, where it finds none.
+pub fn end_thread() {
+    let _guard = LOCK.lock();
+    // SAFETY: the lock is held, here and over a fork.
+    word::set(unsafe { word::dead() });
+}
+
 /// Locks over a fork, in this order: visits may take any of the others, and `begin` takes the space's lock while it holds
 /// its own.
 unsafe extern "C" fn before_fork() {
@@ -131,6 +138,6 @@ unsafe extern "C" fn after_fork_child() {
 extern "C" fn at_exit() {
     with_current(heap::Heap::settle_all);
     if let Some(options) = options() {
-        stats::at_exit(&options, age_ns());
+        stats::at_exit(&options, age_ns);
     }
 }

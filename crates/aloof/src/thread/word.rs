@@ -18,25 +18,39 @@ compile_error!("aloof knows the thread's word on Linux x86-64 only; see docs/pla
 /// The tag that is read for any address when there is no heap.
 static NO_TAG: AtomicU32 = AtomicU32::new(0);
 
-/// A front that serves nothing: empty magazines, no tag for any address and none of its own.
-const fn nobody(id: u32) -> Front {
-    Front {
-        base: Private::new(1 << 63),
-        tags: Private::new(Tags {
-            all: &raw const NO_TAG,
-            mask: 0,
-            own: &raw const NO_TAG,
-        }),
-        tag: Private::new(id << 8),
-        id: Owned32::new(id),
-        hot: [const { OwnedPtr::new(EMPTY_MAGAZINE) }; CLASSES],
-        class_tags: [const { Private::new(0) }; CLASSES],
-        slots: [const { Slot::none() }; CLASSES],
-    }
-}
+/// Base and tags of a front that serves nothing.
+const NO_BASE: usize = 1 << 63;
+const NO_TAGS: Tags = Tags {
+    all: &raw const NO_TAG,
+    mask: 0,
+    own: &raw const NO_TAG,
+};
 
-static EMPTY_FRONT: Front = nobody(EMPTY);
-static DEAD_FRONT: Front = nobody(DEAD);
+/// A front that serves nothing: empty magazines, no tag for any address and none of its own.
+static EMPTY_FRONT: Front = Front {
+    base: Private::new(NO_BASE),
+    tags: Private::new(NO_TAGS),
+    tag: Private::new(EMPTY << 8),
+    id: Owned32::new(EMPTY),
+    hot: [const { OwnedPtr::new(EMPTY_MAGAZINE) }; CLASSES],
+    class_tags: [const { Private::new(0) }; CLASSES],
+    slots: [const { Slot::none() }; CLASSES],
+};
+
+/// The same, once [`dead`] has been called: addresses in static data cost each process the pages they are on.
+static DEAD_FRONT: Front = Front {
+    base: Private::new(0),
+    tags: Private::new(Tags {
+        all: ptr::null(),
+        mask: 0,
+        own: ptr::null(),
+    }),
+    tag: Private::new(0),
+    id: Owned32::new(0),
+    hot: [const { OwnedPtr::new(ptr::null_mut()) }; CLASSES],
+    class_tags: [const { Private::new(0) }; CLASSES],
+    slots: [const { Slot::none() }; CLASSES],
+};
 
 global_asm!(
     ".pushsection .tdata.aloof,\"awT\",@progbits",
@@ -93,6 +107,21 @@ pub fn set(front: &'static Front) {
 }
 
 /// The front of a thread that has ended its heap.
-pub fn dead() -> &'static Front {
+///
+/// # Safety
+/// No two threads are here at the same time.
+pub unsafe fn dead() -> &'static Front {
+    if DEAD_FRONT.id.get() != DEAD {
+        // SAFETY: no thread has it yet, and the caller sees to it that no other is at it.
+        unsafe {
+            DEAD_FRONT.base.set(NO_BASE);
+            DEAD_FRONT.tags.set(NO_TAGS);
+            DEAD_FRONT.tag.set(DEAD << 8);
+        }
+        for top in &DEAD_FRONT.hot {
+            top.set(EMPTY_MAGAZINE);
+        }
+        DEAD_FRONT.id.set(DEAD);
+    }
     &DEAD_FRONT
 }
