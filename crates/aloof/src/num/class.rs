@@ -215,7 +215,13 @@ impl SizeClass {
         if size > SMALL_MAX || align > SMALL_MAX {
             return None;
         }
-        let first = SizeClass::of_align_8(if size < align { align } else { size });
+        let size = if size < align { align } else { size };
+        // Not by the table of those aligned to 8: C needs it nowhere else.
+        let first = if size <= LINEAR_MAX {
+            SizeClass((size.div_ceil(8).max(1) - 1) as u8)
+        } else {
+            SizeClass::of(size)
+        };
         // Every doubling holds a power of two, so this ends within two doublings or at the last class.
         (first.0..CLASSES as u8)
             .map(SizeClass)

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use super::{EXIT_KEY, current, on_thread_exit, scavenger, with_current, word};
 use crate::direct::huge;
 use crate::heap;
-use crate::os::linux::now_ns;
+use crate::os::linux::{now_ns, now_ns_once};
 use crate::os::live;
 use crate::os::options::Options;
 use crate::pool;
@@ -46,7 +46,7 @@ pub fn begin() -> bool {
     if !space::init() || !pool::init() || !heap::common::make() || !heap::keep_spare() {
         return false;
     }
-    STARTED_AT.store(now_ns(), Ordering::Relaxed);
+    STARTED_AT.store(now_ns_once(), Ordering::Relaxed);
     let options = Options::read();
     if let Some(dir) = options.live_dir {
         live::start(dir);
