@@ -206,3 +206,72 @@ fn pools_pass_between_threads_that_free_meanwhile() {
         assert!(after.committed_bytes <= 24 << 20, "{after:?}");
     });
 }
+
+/// Addresses of `n` blocks of 1000 bytes.
+fn some(n: usize) -> Vec<usize> {
+    // SAFETY: malloc has no preconditions.
+    let one = |_| unsafe { raw::malloc(1000) }.expose_provenance();
+    (0..n).map(one).collect()
+}
+
+/// Frees what is, or was, a block.
+fn free(addr: usize) {
+    // SAFETY: none where it is free already: this is what the tests want to be seen.
+    unsafe { raw::free(std::ptr::with_exposed_provenance_mut(addr)) };
+}
+
+extern "C" fn allocates(_: i32) {
+    std::hint::black_box(some(500));
+    println!("HANDLED once.");
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(7) }
+}
+
+/// A second free that is found by whoever collects from pools of ended threads ends the process, and a handler of SIGABRT
+/// that allocates meanwhile does not wait for it.
+#[test]
+fn a_handler_of_abort_allocates_after_a_fault_among_shared_pools() {
+    let name = "a_handler_of_abort_allocates_after_a_fault_among_shared_pools";
+    if child::role().is_none() {
+        let outcome = child::run_with(name, "fault", &AS_USED);
+        assert_eq!(outcome.status.code(), Some(7), "{outcome:#?}");
+        assert!(outcome.stderr.contains("double free"), "{outcome:#?}");
+        assert_eq!(outcome.printed("HANDLED "), Some("once."));
+        return;
+    }
+    // SAFETY: the handler ends the process.
+    unsafe { libc::signal(libc::SIGABRT, allocates as *const () as libc::sighandler_t) };
+    let left = on_a_thread(|| some(64));
+    for size in [5000, 6000] {
+        // By threads that have a pool of the class, and so post.
+        on_a_thread(|| {
+            std::hint::black_box(some(3));
+            free(left[5]);
+        });
+        on_a_thread(|| block(size).free());
+    }
+}
+
+/// A second free by a thread that takes the pool over ends the process as well, before the block is handed out twice.
+#[test]
+fn a_second_free_that_takes_the_pool_over_is_found() {
+    let name = "a_second_free_that_takes_the_pool_over_is_found";
+    if child::role().is_none() {
+        let outcome = child::run_with(name, "fault", &AS_USED);
+        assert_eq!(outcome.signal(), Some(libc::SIGABRT), "{outcome:#?}");
+        assert!(outcome.stderr.contains("double free"), "{outcome:#?}");
+        return;
+    }
+    let left = on_a_thread(|| some(64));
+    on_a_thread(|| {
+        std::hint::black_box(some(3));
+        free(left[5]);
+    });
+    on_a_thread(|| block(5000).free());
+    on_a_thread(|| {
+        free(left[5]);
+        std::hint::black_box(some(200));
+        // SAFETY: ends the process, before it would be found anyway.
+        unsafe { libc::_exit(0) }
+    });
+}
