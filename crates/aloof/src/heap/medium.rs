@@ -23,20 +23,15 @@ pub(super) const ADOPTIONS: usize = 4;
 const SWEEPS: usize = 8;
 /// Shelf of the common heap's dense arenas.
 const DENSE: usize = PARTITIONS;
+
 impl Heap {
     /// Takes `n` chunks for a block of an own, an adopted or a new arena; in partition 0, where larger blocks are if address space
     /// is short, naturally aligned.
     fn take_chunks(&self, p: PartitionId, n: u32) -> Option<(SubRegionId, Chunks)> {
         let shelf = &self.arenas[p.0 as usize];
         let own = |pick| take_of(shelf, n, p.0 == 0, pick);
-        if let Some(found) = own(Pick::Used) {
-            return Some(found);
-        }
-        // A sub-region whose pages are there comes before own chunks without; orphans come after: who takes more of them
-        // than he needs leaves none to others, who then open new ones.
-        if !partition::has_pending(p)
-            && let Some(found) = own(Pick::Any)
-        {
+        // Orphans come after: who takes more of them than he needs leaves none to others, who then open new ones.
+        if let Some(found) = at_hand(p, own) {
             return Some(found);
         }
         for _ in 0..ADOPTIONS {
@@ -70,16 +65,8 @@ impl Heap {
             (false, Pick::Used) => from(plain, pick).or_else(|| from(dense, pick)),
             (false, Pick::Any) => from(plain, pick),
         };
-        // A sub-region whose pages are there comes before own chunks without.
-        let here = own(Pick::Used).or_else(|| {
-            if partition::has_pending(p) {
-                None
-            } else {
-                own(Pick::Any)
-            }
-        });
-        if here.is_some() {
-            return here;
+        if let Some(found) = at_hand(p, own) {
+            return Some(found);
         }
         if !partition::has_pending(p) {
             self.sweep_some(p);
@@ -246,6 +233,17 @@ impl Heap {
         self.shelf(id, sub).update(id, arena::longest(sub));
         Some(n << p.chunk_shift())
     }
+}
+
+/// What is to be had of own chunks: a sub-region of the partition whose pages are there comes before those without.
+fn at_hand<T>(p: PartitionId, own: impl Fn(Pick) -> Option<T>) -> Option<T> {
+    own(Pick::Used).or_else(|| {
+        if partition::has_pending(p) {
+            None
+        } else {
+            own(Pick::Any)
+        }
+    })
 }
 
 /// Takes `n` chunks of an arena of a shelf.

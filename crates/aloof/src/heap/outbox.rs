@@ -49,10 +49,11 @@ impl Heap {
     pub(super) fn free_of_others(&self, offset: usize, tag: u32) {
         let class = SizeClass(tag as u8);
         let (pool, block) = self.find(offset, class);
-        if self.take_in(class, self.base() + offset) {
+        let addr = self.base() + offset;
+        if self.take_in(class, addr) {
             return;
         }
-        if !common::is_common(HeapId(tag >> 8)) || !self.free_inherited(class, pool, block) {
+        if !common::is_common(HeapId(tag >> 8)) || !self.free_inherited(addr, class, pool, block) {
             self.send_block(offset, class, pool, block);
         }
     }
@@ -60,12 +61,11 @@ impl Heap {
     /// Frees a block of a pool that an ended thread left, which this one takes over; false if it does not.
     #[cold]
     #[inline(never)]
-    fn free_inherited(&self, class: SizeClass, id: PoolId, block: usize) -> bool {
+    fn free_inherited(&self, addr: usize, class: SizeClass, id: PoolId, block: usize) -> bool {
         // The way of such frees does not pass it, and may be inside already.
         self.gate.enter();
         let inherits = self.inherit(class, id);
         if inherits {
-            let addr = self.base() + Pool::of(id).offset() + block * class.size();
             if Pool::of(id).free_in(block as u32 / 64) >> (block % 64) & 1 != 0 {
                 block_fault(addr, Fault::DoubleFree);
             }
@@ -123,7 +123,7 @@ impl Heap {
         }
     }
 
-    /// Posts all of the outbox; if `collect`, what others than the owners' threads freed is collected now and then.
+    /// Posts all of the outbox; if `collect`, what was freed in pools of ended threads is collected now and then.
     #[cold]
     #[inline(never)]
     pub(super) fn post_outbox(&self, collect: bool) {

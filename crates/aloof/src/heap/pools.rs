@@ -172,7 +172,7 @@ impl Heap {
         }
     }
 
-    pub(super) fn is_common(&self) -> bool {
+    fn is_common(&self) -> bool {
         common::is_common(self.id())
     }
 

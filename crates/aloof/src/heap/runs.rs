@@ -25,7 +25,7 @@ impl Heap {
         &self,
         p: PartitionId,
         size: usize,
-        fills: impl Fn() -> bool,
+        fills: impl FnOnce() -> bool,
     ) -> Option<Block> {
         self.read_mail();
         let shelf = &self.runs[p.0 as usize];
@@ -40,20 +40,11 @@ impl Heap {
             }
         };
         let borrowed = || {
-            if !elsewhere {
-                return None;
+            if elsewhere {
+                self.take_borrowed_units(p, size, fills)
+            } else {
+                None
             }
-            let of = |q: PartitionId, suits: fn(&SubRegion) -> bool| {
-                take_units(&self.runs[q.0 as usize], units(q, size), suits)
-            };
-            near(p, size, &ABOVE)
-                .find_map(|q| of(q, |_| true))
-                .or_else(|| {
-                    let below = near(p, size, if fills() { &BELOW } else { &[] });
-                    below
-                        .into_iter()
-                        .find_map(|q| of(q, |sub| sub.dense.get() == HUGE))
-                })
         };
         let (id, taken) = used().or_else(own).or_else(borrowed).or_else(|| {
             for _ in 0..ADOPTIONS {
@@ -94,6 +85,26 @@ impl Heap {
                 shelf.update(id, run::longest(sub));
                 Some((id, taken))
             })
+        })
+    }
+
+    /// Units in own arenas of partitions near `p`, where they are to be had.
+    fn take_borrowed_units(
+        &self,
+        p: PartitionId,
+        size: usize,
+        fills: impl FnOnce() -> bool,
+    ) -> Option<(SubRegionId, run::Taken)> {
+        let of = |q: PartitionId, suits: fn(&SubRegion) -> bool| {
+            take_units(&self.runs[q.0 as usize], units(q, size), suits)
+        };
+        let above = near(p, size, &ABOVE).find_map(|q| of(q, |_| true));
+        above.or_else(|| {
+            if fills() {
+                near(p, size, &BELOW).find_map(|q| of(q, |sub| sub.dense.get() == HUGE))
+            } else {
+                None
+            }
         })
     }
 

@@ -263,24 +263,35 @@ pub(crate) fn huge_page_bytes() -> u64 {
 
 /// Nanoseconds of the monotonic clock.
 pub(crate) fn now_ns() -> u64 {
-    let mut t = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    // SAFETY: `t` is a valid timespec.
-    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &mut t) };
-    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+    nanoseconds(|t| {
+        // SAFETY: `t` is a valid timespec.
+        unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, t) };
+    })
 }
 
 /// The same, once a process: by a system call, because `clock_gettime` is on pages of the C library that a program which never
 /// asks for the time need not map.
 pub(crate) fn now_ns_once() -> u64 {
+    nanoseconds(|t| {
+        // SAFETY: `t` is a valid timespec.
+        unsafe {
+            libc::syscall(
+                libc::SYS_clock_gettime,
+                libc::CLOCK_MONOTONIC,
+                core::ptr::from_mut(t),
+            )
+        };
+    })
+}
+
+/// The time that `read` writes.
+#[inline(always)]
+fn nanoseconds(read: impl FnOnce(&mut libc::timespec)) -> u64 {
     let mut t = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
-    // SAFETY: `t` is a valid timespec.
-    unsafe { libc::syscall(libc::SYS_clock_gettime, libc::CLOCK_MONOTONIC, &raw mut t) };
+    read(&mut t);
     t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
 }
 

@@ -63,12 +63,16 @@ impl Small {
         got
     }
 
+    /// The owner reads its inbox no more, and unlists what is in it.
+    fn close(&self, me: u32) {
+        let first = self.inboxes[me as usize].close();
+        unlist(self, me, first, |_| ());
+    }
+
     /// The owner ends; returns blocks collected.
     fn exit(&self, me: u32) -> u32 {
-        let first = self.inboxes[me as usize].close();
-        let mut got = 0;
-        unlist(self, me, first, |_| ());
-        got += self.take();
+        self.close(me);
+        let got = self.take();
         self.owner.store(0, Ordering::Release);
         got
     }
@@ -84,6 +88,12 @@ impl Small {
         assert_eq!(got, 2, "a post is lost");
         assert!(self.head.is_quiet(2), "the node can never be released");
     }
+}
+
+/// A thread that frees the block of a word.
+fn freer(s: &Arc<Small>, word: usize) -> thread::JoinHandle<()> {
+    let s = s.clone();
+    thread::spawn(move || s.free(word))
 }
 
 /// Two freers and an owner that collects meanwhile and dissolves the node as soon as it may. The freers
@@ -115,12 +125,7 @@ fn loom_remote_no_post_is_lost_and_release_is_last() {
 fn loom_remote_the_inbox_tells_of_all() {
     loom::model(|| {
         let s = Small::new(1);
-        let freers: Vec<_> = (0..2)
-            .map(|w| {
-                let s = s.clone();
-                thread::spawn(move || s.free(w))
-            })
-            .collect();
+        let freers = [0, 1].map(|w| freer(&s, w));
         let got = s.drain(1);
         freers.into_iter().for_each(|f| f.join().unwrap());
         s.at_rest(1, got);
@@ -135,10 +140,7 @@ fn loom_remote_stale_inbox_is_forwarded() {
         s.free(0);
         s.owner.store(0, Ordering::Release);
         let mut got = s.adopt(2);
-        let freer = {
-            let s = s.clone();
-            thread::spawn(move || s.free(1))
-        };
+        let freer = freer(&s, 1);
         got += s.drain(1);
         freer.join().unwrap();
         got += s.drain(1);
@@ -151,12 +153,7 @@ fn loom_remote_stale_inbox_is_forwarded() {
 fn loom_remote_exit_and_adoption() {
     loom::model(|| {
         let s = Small::new(1);
-        let freers: Vec<_> = (0..2)
-            .map(|w| {
-                let s = s.clone();
-                thread::spawn(move || s.free(w))
-            })
-            .collect();
+        let freers = [0, 1].map(|w| freer(&s, w));
         let mut got = s.exit(1);
         got += s.adopt(2);
         freers.into_iter().for_each(|f| f.join().unwrap());
@@ -170,10 +167,7 @@ fn loom_remote_record_reused() {
     loom::model(|| {
         let s = Small::new(1);
         s.free(0);
-        let freer = {
-            let s = s.clone();
-            thread::spawn(move || s.free(1))
-        };
+        let freer = freer(&s, 1);
         let mut got = s.exit(1);
         s.inboxes[1].open();
         got += s.adopt(2);
@@ -207,10 +201,7 @@ fn loom_remote_post_to_an_orphan() {
 fn loom_remote_dissolved_node_is_never_listed() {
     loom::model(|| {
         let s = Small::new(0);
-        let freer = {
-            let s = s.clone();
-            thread::spawn(move || s.free(0))
-        };
+        let freer = freer(&s, 0);
         let got = s.adopt(2) + s.drain(2);
         let dead = got == 1 && s.head.is_quiet(got);
         freer.join().unwrap();
@@ -257,12 +248,7 @@ fn loom_remote_forwarded_node_is_not_dissolved() {
 fn loom_remote_handed_from_heap_to_heap() {
     loom::model(|| {
         let s = Small::new(1);
-        let freers: Vec<_> = (0..2)
-            .map(|w| {
-                let s = s.clone();
-                thread::spawn(move || s.free(w))
-            })
-            .collect();
+        let freers = [0, 1].map(|w| freer(&s, w));
         let mut got = s.drain(1);
         got += s.adopt(2);
         freers.into_iter().for_each(|f| f.join().unwrap());
@@ -276,14 +262,8 @@ fn loom_remote_handed_from_heap_to_heap() {
 fn loom_remote_left_to_another() {
     loom::model(|| {
         let s = Small::new(1);
-        let freers: Vec<_> = (0..2)
-            .map(|w| {
-                let s = s.clone();
-                thread::spawn(move || s.free(w))
-            })
-            .collect();
-        let first = s.inboxes[1].close();
-        unlist(&*s, 1, first, |_| ());
+        let freers = [0, 1].map(|w| freer(&s, w));
+        s.close(1);
         let got = s.adopt(2);
         freers.into_iter().for_each(|f| f.join().unwrap());
         s.at_rest(2, got);
@@ -296,12 +276,8 @@ fn loom_remote_left_and_dissolved() {
     loom::model(|| {
         let s = Small::new(1);
         s.free(1);
-        let freer = {
-            let s = s.clone();
-            thread::spawn(move || s.free(0))
-        };
-        let first = s.inboxes[1].close();
-        unlist(&*s, 1, first, |_| ());
+        let freer = freer(&s, 0);
+        s.close(1);
         let mut got = s.adopt(2);
         got += s.drain(2);
         let dead = got == 2 && s.head.is_quiet(got);
