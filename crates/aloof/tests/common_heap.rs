@@ -10,16 +10,12 @@ use std::time::{Duration, Instant};
 
 use aloof::raw;
 use support::block::{block, touched, written};
-use support::{Block, KIB, MIB, Random, child, errno, memory};
+use support::{Block, KIB, MIB, Random, child, errno, memory, on_a_thread};
 
 const SIZES: [usize; 4] = [1100 * KIB, 3 * MIB, 7_000_000, 20_000_000];
 
 fn filled(size: usize) -> Block {
     touched(size, size as u64).expect("there is memory")
-}
-
-fn on_a_thread<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    thread::scope(|scope| scope.spawn(f).join().expect("the thread ends well"))
 }
 
 /// A thread that goes on, and has freed a block, leaves it to the next request of any.

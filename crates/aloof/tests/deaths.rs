@@ -6,11 +6,10 @@ mod support;
 use std::ffi::c_void;
 use std::io::Write;
 use std::sync::mpsc::channel;
-use std::thread;
 
 use aloof::raw;
 use support::plain::{free, malloc};
-use support::{GIB, KIB, MIB, child};
+use support::{GIB, KIB, MIB, child, on_a_thread};
 
 /// Sizes of all tiers whose frees are seen at once.
 const LARGE: [usize; 5] = [64 * KIB, 100_000, 8 * MIB, 300 * MIB, 9 * GIB];
@@ -22,10 +21,6 @@ fn doomed(pointer: *mut u8) -> *mut u8 {
     println!("DOOMED {pointer:p}.");
     std::io::stdout().flush().expect("stdout is a pipe");
     pointer
-}
-
-fn on_a_thread(f: impl FnOnce() + Send) {
-    thread::scope(|scope| scope.spawn(f).join().expect("the thread does not panic"));
 }
 
 /// A pointer that threads may share.

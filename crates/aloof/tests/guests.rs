@@ -9,7 +9,7 @@ use std::thread;
 
 use aloof::raw;
 use support::block::Request;
-use support::{Block, KIB, Random, child, plain};
+use support::{Block, KIB, Random, child, on_a_thread, plain};
 
 /// Of pools of one chunk and of several, from full magazines and from slots.
 const SIZES: [usize; 6] = [128, 500, 1000, 2 * KIB, 3000, 20 * KIB];
@@ -20,10 +20,6 @@ fn malloc(size: usize) -> usize {
 
 fn free(block: usize) {
     plain::free(std::ptr::with_exposed_provenance_mut(block));
-}
-
-fn on_a_thread<T: Send>(f: impl FnOnce() -> T + Send) -> T {
-    thread::scope(|scope| scope.spawn(f).join().expect("the thread does not panic"))
 }
 
 /// A thread that does what it is told, one thing after the other, until it is dropped.

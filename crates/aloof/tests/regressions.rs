@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::thread;
 
 use aloof::raw;
-use support::block::{Request, written};
+use support::block::{Request, free_all, written};
 
 use support::{Block, GIB, KIB, MIB, Random, child, memory};
 
@@ -30,10 +30,6 @@ fn all_live(sizes: impl Iterator<Item = usize>) -> Vec<Block> {
     }
     blocks.iter().for_each(Block::verify);
     blocks
-}
-
-fn free_all(blocks: Vec<Block>) {
-    blocks.into_iter().for_each(Block::free);
 }
 
 #[test]

@@ -8,21 +8,13 @@ use std::sync::mpsc::channel;
 use std::thread;
 
 use aloof::raw;
-use support::block::block;
-use support::{Block, KIB, MIB, Random, child, memory};
+use support::block::{block, free_all};
+use support::{Block, KIB, MIB, Random, child, memory, on_a_thread, plain};
 
 const SMALL: [usize; 4] = [48, 500, 1000, 20 * KIB];
 
-fn on_a_thread<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    thread::scope(|scope| scope.spawn(f).join().expect("the thread ends well"))
-}
-
 fn blocks(n: usize, size: usize) -> Vec<Block> {
     (0..n).map(|_| block(size)).collect()
-}
-
-fn free_all(blocks: Vec<Block>) {
-    blocks.into_iter().for_each(Block::free);
 }
 
 /// Nothing goes back to the OS by itself, and no page is there that was not asked for.
@@ -209,15 +201,13 @@ fn pools_pass_between_threads_that_free_meanwhile() {
 
 /// Addresses of `n` blocks of 1000 bytes.
 fn some(n: usize) -> Vec<usize> {
-    // SAFETY: malloc has no preconditions.
-    let one = |_| unsafe { raw::malloc(1000) }.expose_provenance();
+    let one = |_| plain::malloc(1000).expose_provenance();
     (0..n).map(one).collect()
 }
 
 /// Frees what is, or was, a block.
 fn free(addr: usize) {
-    // SAFETY: none where it is free already: this is what the tests want to be seen.
-    unsafe { raw::free(std::ptr::with_exposed_provenance_mut(addr)) };
+    plain::free(std::ptr::with_exposed_provenance_mut(addr));
 }
 
 extern "C" fn allocates(_: i32) {

@@ -258,3 +258,7 @@ pub fn doubled(from: usize, to: usize) -> *mut u8 {
         block
     }
 }
+
+pub fn free_all(blocks: Vec<Block>) {
+    blocks.into_iter().for_each(Block::free);
+}
