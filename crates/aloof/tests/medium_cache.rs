@@ -8,8 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aloof::raw;
+use support::block::Request;
 use support::plain::{cached, free, malloc};
-use support::{KIB, MIB, child};
+use support::{Block, KIB, MIB, child, on_a_thread};
 
 /// Sizes that runs and that chunks serve.
 const SIZES: [usize; 6] = [
@@ -148,4 +149,139 @@ fn the_child_of_a_fork_uses_what_other_threads_had_kept() {
             }
         },
     );
+}
+
+fn block(size: usize) -> Block {
+    Block::new(Request::of(size), size as u64).expect("there is memory")
+}
+
+/// A block that was freed and taken again, so that the cache knows it; and where it is.
+fn known(size: usize) -> Block {
+    block(size).free();
+    let known = block(size);
+    assert_eq!(cached(), 0);
+    known
+}
+
+/// Of the block taken last the cache remembers the size. It does not when that has changed.
+#[test]
+fn a_block_that_shrank_is_freed_as_what_it_is() {
+    child::isolated("a_block_that_shrank_is_freed_as_what_it_is", || {
+        let mut shrunk = known(150 * KIB);
+        let at = shrunk.addr();
+        assert!(shrunk.resize(100 * KIB));
+        assert_eq!(shrunk.addr(), at);
+        let behind = block(48 * KIB);
+        assert_eq!(behind.addr(), at + 100 * KIB);
+        shrunk.free();
+        let again = block(150 * KIB);
+        behind.verify();
+        [behind, again].into_iter().for_each(Block::free);
+    });
+}
+
+#[test]
+fn a_block_that_grew_is_freed_as_what_it_is() {
+    child::isolated("a_block_that_grew_is_freed_as_what_it_is", || {
+        // Of chunks, and of units.
+        for size in [256 * KIB, 100 * KIB] {
+            let mut grown = known(size);
+            let at = grown.addr();
+            assert!(grown.resize(size * 7 / 4));
+            assert_eq!(grown.addr(), at, "{size}");
+            let usable = grown.usable();
+            grown.free();
+            assert_eq!(cached(), usable);
+            raw::purge();
+            let stats = raw::stats();
+            assert_eq!((stats.live_bytes, stats.live_blocks), (0, 0));
+        }
+    });
+}
+
+/// Nor when another thread freed it and something else is there.
+#[test]
+fn a_block_that_another_thread_freed_is_forgotten() {
+    child::isolated("a_block_that_another_thread_freed_is_forgotten", || {
+        let gone = known(150 * KIB);
+        let at = gone.addr();
+        on_a_thread(|| gone.free());
+        let (first, second) = (block(100 * KIB), block(48 * KIB));
+        assert_eq!((first.addr(), second.addr()), (at, at + 100 * KIB));
+        first.free();
+        let again = block(150 * KIB);
+        second.verify();
+        [second, again].into_iter().for_each(Block::free);
+    });
+}
+
+/// Blocks that were taken from the cache are freed in any order, by anybody.
+#[test]
+fn blocks_taken_from_the_cache_are_freed_in_any_order() {
+    child::isolated("blocks_taken_from_the_cache_are_freed_in_any_order", || {
+        let orders = [
+            [0, 1, 2],
+            [0, 2, 1],
+            [1, 0, 2],
+            [1, 2, 0],
+            [2, 0, 1],
+            [2, 1, 0],
+        ];
+        for order in orders.into_iter().cycle().take(30) {
+            let mut row = [(); 3].map(|()| Some(block(100 * KIB)));
+            let mut take = |at: usize| row[at].take().expect("each once");
+            take(order[0]).free();
+            let second = take(order[1]);
+            on_a_thread(|| second.free());
+            take(order[2]).free();
+        }
+        raw::purge();
+        let stats = raw::stats();
+        assert_eq!((stats.live_bytes, stats.live_blocks), (0, 0));
+    });
+}
+
+/// But only once.
+#[test]
+fn a_second_free_of_a_block_taken_from_the_cache_is_found() {
+    let name = "a_second_free_of_a_block_taken_from_the_cache_is_found";
+    // As many as there are places, too.
+    let all = [7, 6, 5, 4, 3, 2, 1, 0];
+    let one_more = [all.as_slice(), &[7]].concat();
+    let orders = [&[1, 0, 1][..], &[0, 1, 0], &[0, 0], &[1, 1], &one_more];
+    if let Some(role) = child::role() {
+        let row = [(); 8].map(|()| malloc(100 * KIB));
+        row.into_iter().for_each(free);
+        let row = [(); 8].map(|()| malloc(100 * KIB));
+        let order: usize = role.parse().expect("a number");
+        orders[order].iter().for_each(|&at| free(row[at]));
+        // At once: a thread that ends would find it as well.
+        // SAFETY: ends the process.
+        unsafe { libc::_exit(0) }
+    }
+    for order in 0..orders.len() {
+        let outcome = child::run(name, &order.to_string());
+        assert_eq!(outcome.signal(), Some(libc::SIGABRT), "{outcome:#?}");
+        assert!(outcome.stderr.contains("free"), "{outcome:#?}");
+    }
+}
+
+/// Nor after its pages moved to another place.
+#[test]
+fn a_free_of_a_block_whose_pages_moved_is_found() {
+    let name = "a_free_of_a_block_whose_pages_moved_is_found";
+    if child::role().is_none() {
+        let outcome = child::run(name, "fault");
+        assert_eq!(outcome.signal(), Some(libc::SIGABRT), "{outcome:#?}");
+        assert!(outcome.stderr.contains("freed already"), "{outcome:#?}");
+        return;
+    }
+    let mut moved = known(MIB);
+    let (old, behind) = (moved.as_ptr(), block(MIB));
+    assert!(moved.resize(4 * MIB));
+    assert_ne!(moved.as_ptr(), old);
+    behind.verify();
+    free(old);
+    // SAFETY: ends the process.
+    unsafe { libc::_exit(0) }
 }

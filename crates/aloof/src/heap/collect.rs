@@ -105,7 +105,7 @@ impl Heap {
                 if !run::is_start(sub, at) {
                     block_fault(addr, Fault::DoubleFree);
                 }
-                self.check_not_cached(addr);
+                self.end_posted(addr);
                 let units = run::give(sub, at);
                 self.count(Tier::Run, -1, -(i64::from(units) << p.unit_shift()));
             }
@@ -124,7 +124,7 @@ impl Heap {
             else {
                 block_fault(addr, Fault::DoubleFree)
             };
-            self.check_not_cached(addr);
+            self.end_posted(addr);
             rest &= !bits::run(at, n);
             self.count(Tier::Chunk, -1, -(i64::from(n) << p.chunk_shift()));
             self.end_chunks(id, at, n);

@@ -129,7 +129,10 @@ impl Heap {
     #[inline]
     pub fn free(&self, addr: usize) {
         match self.own_medium(addr) {
-            Some(bytes) => self.free_medium(addr, bytes),
+            Some(bytes) => {
+                self.medium_cache.forget(addr);
+                self.free_medium(addr, bytes)
+            }
             None => self.free_any(addr),
         }
     }
@@ -187,6 +190,7 @@ impl Heap {
     /// Frees a large block whose pages were moved away: its memory counts as never touched, if it is this heap's.
     pub fn free_emptied(&self, addr: usize) {
         let me = self.id();
+        self.medium_cache.forget(addr);
         match locate(addr) {
             Ok(Place::Chunk(id, at, n)) if SubRegion::of(id).owner() == me => {
                 arena::untouch(SubRegion::of(id), bits::run(at, n));

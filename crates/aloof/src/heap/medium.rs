@@ -221,6 +221,8 @@ impl Heap {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = size.div_ceil(1 << p.chunk_shift());
         let before = arena::block_chunks(sub, at)?;
+        self.medium_cache
+            .forget(self.base() + id.offset() + ((at as usize) << p.chunk_shift()));
         let resize = || arena::resize(sub, at, n as u32);
         if n > FANOUT || !(resize() || self.flush_medium() && resize()) {
             return None;

@@ -3,6 +3,10 @@
 //!
 //! To their tiers they are in use, so that nothing merges with them. Therefore they are few; what needs their room, an
 //! end or a purge takes them back, and a visitor does when the thread is quiet.
+//!
+//! What was taken from here leaves its entry marked as [`OUT`], until another block needs the place. Who frees the block that was
+//! taken last finds it there and need not find out what it is. So whatever else ends such a block, or makes it longer or shorter,
+//! clears the mark ([`MediumCache::forget`]).
 
 use super::flush::block_fault;
 use super::tally::Tier;
@@ -27,10 +31,14 @@ const PARTED_FROM: usize = 256 << 10;
 /// Bytes of a block, at most.
 pub const CACHED_MAX: usize = 1 << 20;
 
+/// In the size of a block that was taken from the cache, and is not free.
+const OUT: usize = 1;
+
 /// The cache: a ring in which each block takes the place of the oldest.
 #[repr(C)]
 pub(super) struct MediumCache {
-    /// Addresses and sizes; size 0 where there is none. The owner writes them, and who frees a block reads them.
+    /// Addresses and sizes; size 0 where there is none, and with [`OUT`] where there was. The owner writes them, and who frees
+    /// a block reads them.
     addr: [OwnedSize; ENTRIES],
     bytes: [AtomicUsize; ENTRIES],
     /// Place of the newest.
@@ -50,9 +58,20 @@ impl MediumCache {
     /// Whether the block at `addr` lies here; never true of one that another thread was handed.
     pub fn has(&self, addr: usize) -> bool {
         // Acquire: who was handed the block sees its place empty or used for another, and then that other's address.
-        let lies =
-            |at: usize| self.bytes[at].load(Ordering::Acquire) != 0 && self.addr[at].get() == addr;
+        let lies = |at: usize| {
+            let bytes = self.bytes[at].load(Ordering::Acquire);
+            bytes != 0 && bytes & OUT == 0 && self.addr[at].get() == addr
+        };
         !self.is_empty() && (0..ENTRIES).any(lies)
+    }
+
+    /// The block at `addr` ends by another way than this cache, or changes its size.
+    pub fn forget(&self, addr: usize) {
+        for (bytes, at) in self.bytes.iter().zip(&self.addr) {
+            if at.get() == addr && bytes.load(Ordering::Relaxed) & OUT != 0 {
+                bytes.store(0, Ordering::Relaxed);
+            }
+        }
     }
 
     /// Blocks and bytes.
@@ -61,8 +80,10 @@ impl MediumCache {
         (blocks as u64, self.total.get() as u64)
     }
 
+    /// Bytes of the block that lies at a place; 0 if none does.
     fn bytes(&self, at: usize) -> usize {
-        self.bytes[at].load(Ordering::Relaxed)
+        let bytes = self.bytes[at].load(Ordering::Relaxed);
+        if bytes & OUT == 0 { bytes } else { 0 }
     }
 
     /// Differs, almost surely, when the cache was used.
@@ -92,13 +113,41 @@ impl MediumCache {
     }
 
     /// Takes the block at a place, to be handed out.
-    #[inline(always)]
     fn take(&self, at: usize, newest: usize) -> usize {
         if at == newest {
-            self.newest.set((at.wrapping_sub(1) % ENTRIES) as u32);
+            return self.take_newest(at, self.bytes(at));
         }
         self.stirred.set(STIRRED);
         self.clear(at)
+    }
+
+    /// Takes the newest block, of so many bytes, to be handed out, and leaves word of it behind the newest.
+    #[inline(always)]
+    fn take_newest(&self, newest: usize, bytes: usize) -> usize {
+        self.newest.set((newest.wrapping_sub(1) % ENTRIES) as u32);
+        self.stirred.set(STIRRED);
+        // Relaxed: as in `clear`.
+        self.bytes[newest].store(bytes | OUT, Ordering::Relaxed);
+        self.total.set(self.total.get() - bytes);
+        self.addr[newest].get()
+    }
+
+    /// Puts the block at `addr` back if it was taken from here last, and its place is free still. Then it is not too much: no
+    /// other came since.
+    #[inline(always)]
+    fn put_back(&self, addr: usize) -> bool {
+        let at = (self.newest.get() as usize + 1) % ENTRIES;
+        let bytes = self.bytes[at].load(Ordering::Relaxed);
+        if self.addr[at].get() != addr || bytes & OUT == 0 {
+            return false;
+        }
+        let bytes = bytes & !OUT;
+        // Release: see `has`.
+        self.bytes[at].store(bytes, Ordering::Release);
+        self.total.set(self.total.get() + bytes);
+        self.newest.set(at as u32);
+        self.stirred.set(STIRRED);
+        true
     }
 
     /// One look of the scavenger: true if nothing was kept or taken since the one before.
@@ -137,7 +186,17 @@ impl Heap {
         if cache.bytes(newest) != bytes || bytes.is_power_of_two() && addr & (bytes - 1) != 0 {
             return None;
         }
-        Some(cache.take(newest, newest))
+        Some(cache.take_newest(newest, bytes))
+    }
+
+    /// Frees the block that was taken from the cache last; false if the one at `addr` (not 0) is another.
+    #[inline(always)]
+    pub fn free_newest(&self, addr: usize) -> bool {
+        let back = self.medium_cache.put_back(addr);
+        if back {
+            BELL.ring();
+        }
+        back
     }
 
     /// Frees an own block of `bytes`: keeps it, if it is not too large.
@@ -160,11 +219,12 @@ impl Heap {
         BELL.ring();
     }
 
-    /// Ends the process if the block at `addr`, which others freed, was freed by its owner as well.
-    pub(super) fn check_not_cached(&self, addr: usize) {
+    /// Before a block that others freed ends. Ends the process if its owner freed it as well.
+    pub(super) fn end_posted(&self, addr: usize) {
         if self.medium_cache.has(addr) {
             block_fault(addr, Fault::DoubleFree);
         }
+        self.medium_cache.forget(addr);
     }
 
     /// Gives back what lies at a place of the cache.

@@ -131,6 +131,8 @@ impl Heap {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = size.div_ceil(1 << p.unit_shift());
         let before = run::block_units(sub, at);
+        self.medium_cache
+            .forget(self.base() + id.offset() + ((at as usize) << p.unit_shift()));
         let resize = || run::resize(sub, at, n as u32);
         if n > UNITS || !(resize() || self.flush_medium() && resize()) {
             return None;
