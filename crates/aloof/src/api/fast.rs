@@ -77,8 +77,8 @@ pub fn own_class(addr: usize) -> Option<SizeClass> {
     (class < CLASSES).then_some(SizeClass(class as u8))
 }
 
-/// free of a small block whose class is known. The tag is read all the same: it tells the owner, and a
-/// block of another class is left to the slow path.
+/// free of a small block of at least a class. The tag is read all the same: it tells the owner, and a block of another class, as
+/// one that was lent is, is left to the slow path.
 ///
 /// # Safety
 /// As for [`super::raw::free`]; and the block lies in partition 0, as a pool's does.
@@ -90,13 +90,14 @@ pub unsafe fn free_sized(block: *mut u8, class: SizeClass) {
     let top = hot.get();
     // First: where there are no tags, no class has a magazine.
     if top.addr().is_multiple_of(MAGAZINE_BYTES) {
-        return super::route::free_slow(addr);
+        // SAFETY: the caller's promise.
+        return unsafe { super::route::free_sized_slow(block) };
     }
     // SAFETY: live small blocks lie in partition 0; the rest as in `free`.
     unsafe {
         let tag = (*front.tags.get().own.wrapping_add(addr >> CHUNK_SHIFT)).load(Ordering::Relaxed);
         if tag != front.class_tags[class.index()].get() || top.wrapping_sub(1).read() == addr {
-            return super::route::free_slow(addr);
+            return super::route::free_sized_slow(block);
         }
         top.write(addr);
     }

@@ -13,6 +13,7 @@
 //! gives makes the size a power of two. If a tier is refused memory the next that can serve the size is asked: smaller
 //! partitions, then a mapping of its own.
 
+use super::fast;
 use crate::direct::{self, Block, huge};
 use crate::heap::common;
 use crate::heap::tally::{Tier, count_shared};
@@ -288,7 +289,8 @@ pub fn pointer(block: Option<Block>) -> *mut u8 {
 #[cold]
 #[inline(never)]
 pub fn small_slow(front: &'static Front, class: SizeClass) -> *mut u8 {
-    match front.slots[class.index()].take() {
+    let slot = &front.slots[class.index()];
+    match slot.take().or_else(|| front.borrow(class)) {
         Some(small) => core::ptr::with_exposed_provenance_mut(small.addr),
         None => refill_slow(class),
     }
@@ -318,6 +320,17 @@ pub fn large_slow(size: usize) -> *mut u8 {
         }
         None => pointer(allocate(size, MIN_ALIGN)),
     }
+}
+
+/// free of a small block by its tag alone: one that was lent is of another class than it was asked for by.
+///
+/// # Safety
+/// As for [`super::raw::free`].
+#[cold]
+#[inline(never)]
+pub unsafe fn free_sized_slow(block: *mut u8) {
+    // SAFETY: the caller's promise.
+    unsafe { fast::free(block) }
 }
 
 /// free of what the hot path does not know: first a block of another heap that finds a place here.

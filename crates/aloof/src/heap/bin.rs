@@ -10,11 +10,27 @@ const SPREAD_MIN: u32 = 16;
 /// Pools of a class from which on a thread takes none over by freeing.
 const INHERITED: u32 = 4;
 
+/// Place of the list of pools of which no block was ever used; those before have some that were.
+const FRESH: usize = Stock::Fresh as usize - 1;
+
+/// The first pools of lists.
+#[inline(always)]
+fn firsts(lists: &[Pools]) -> impl Iterator<Item = PoolId> {
+    let first = |list: &Pools| PoolId(list.first.get());
+    lists.iter().map(first).filter(|id| id.is_some())
+}
+
 impl Bin {
     /// The pool to take blocks from.
     #[inline(always)]
     pub(super) fn first(&self) -> Option<PoolId> {
         self.stocked().next()
+    }
+
+    /// The same if blocks were freed in it.
+    #[inline(always)]
+    pub(super) fn first_used(&self) -> Option<PoolId> {
+        firsts(&self.lists[..FRESH]).next()
     }
 
     /// The pool to hand to a thread: one with many free blocks, if there is one.
@@ -43,11 +59,7 @@ impl Bin {
     /// The first pools of the lists of those that have something free.
     #[inline(always)]
     fn stocked(&self) -> impl Iterator<Item = PoolId> {
-        let first = |list: &Pools| PoolId(list.first.get());
-        self.lists[..STOCKS - 1]
-            .iter()
-            .map(first)
-            .filter(|id| id.is_some())
+        firsts(&self.lists[..STOCKS - 1])
     }
 
     /// Calls `f`, which may take it out, with each pool that has something free.

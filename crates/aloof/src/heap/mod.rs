@@ -17,6 +17,7 @@ mod fork;
 mod guests;
 mod huge_pages;
 mod idle;
+mod lending;
 mod life;
 mod magazine;
 mod medium;
@@ -84,6 +85,8 @@ pub struct Slot {
     word: Owned8,
     /// Whether the blocks read as zeros.
     zeroed: Owned8,
+    /// 1 while the class has nothing used, and borrows; see [`lending`].
+    dry: Owned8,
 }
 
 impl Slot {
@@ -96,6 +99,7 @@ impl Slot {
             pool: Owned32::new(0),
             word: Owned8::new(0),
             zeroed: Owned8::new(0),
+            dry: Owned8::new(0),
         }
     }
 

@@ -36,22 +36,32 @@ struct Handed {
 }
 
 impl Heap {
-    /// A pool of the class with free blocks: one that an ended thread left, or a new one.
+    /// A pool of the class with free blocks that an ended thread left.
+    pub(super) fn left_pool(&self, class: SizeClass) -> Option<PoolId> {
+        let id = common::enter().hand_out(class, self)?;
+        self.receive(&Handed { id, used: true });
+        Some(id)
+    }
+
+    /// A new pool of the class.
     pub(super) fn new_pool(&self, class: SizeClass) -> Option<PoolId> {
-        let handed = common::enter().hand_out(class, self)?;
-        self.receive(&handed);
-        Some(handed.id)
+        let id = common::enter().make_pool(class, self)?;
+        self.receive(&Handed { id, used: false });
+        Some(id)
     }
 
     /// Of the common heap: hands a pool of the class to `to`.
-    fn hand_out(&self, class: SizeClass, to: &Heap) -> Option<Handed> {
+    fn hand_out(&self, class: SizeClass, to: &Heap) -> Option<PoolId> {
         self.read_mail();
-        let (bin, tag) = (&self.bins[class.index()], to.tag_of(class));
-        if let Some(id) = bin.to_hand_out() {
-            bin.delist(id);
-            Heap::tag(id, tag);
-            return Some(Handed { id, used: true });
-        }
+        let bin = &self.bins[class.index()];
+        let id = bin.to_hand_out()?;
+        bin.delist(id);
+        Heap::tag(id, to.tag_of(class));
+        Some(id)
+    }
+
+    /// Of the common heap: makes a pool of the class for `to`.
+    fn make_pool(&self, class: SizeClass, to: &Heap) -> Option<PoolId> {
         if limit::admit(usize::from(class.info().chunks) * CHUNK) == Verdict::Tight {
             // The caller gives back what is free and asks once more.
             return None;
@@ -64,9 +74,9 @@ impl Heap {
             self.give_chunks(sub_id, bits::run(chunks.at, n));
             return None;
         };
-        Heap::tag(id, tag);
+        Heap::tag(id, to.tag_of(class));
         self.pool_chunks.add(n);
-        Some(Handed { id, used: false })
+        Some(id)
     }
 
     /// Takes over a pool that an ended thread left, and of which this one frees a block, unless it has pools to take blocks from

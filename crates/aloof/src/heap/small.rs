@@ -5,6 +5,7 @@
 //! class does without its magazine until they are not: `malloc` takes from the slot, and `free` gives to the pool.
 
 use super::flush::block_fault;
+use super::lending::Found;
 use super::magazine::FILL_MAX;
 use super::tally::Tier;
 use super::{Heap, Small};
@@ -22,8 +23,9 @@ impl Heap {
             .or_else(|| self.refill(class))
     }
 
-    /// Loads the empty magazine, or for large blocks the slot, with another word: of a pool with freed blocks, else
-    /// one with fresh blocks, else a new one; and takes the first block.
+    /// Loads the empty magazine, or for large blocks the slot, with another word, and takes the first block: of a pool with
+    /// freed blocks, one of an ended thread's included; else, without a load, another class lends a block; else of a pool with
+    /// fresh blocks, or a new one.
     #[cold]
     #[inline(never)]
     pub fn refill(&self, class: SizeClass) -> Option<Small> {
@@ -35,9 +37,12 @@ impl Heap {
         self.read_mail();
         self.look_for_idle();
         let bin = &self.bins[class.index()];
-        let id = match bin.first() {
+        let id = match bin.first_used() {
             Some(id) => id,
-            None => self.new_pool(class)?,
+            None => match self.find_stock(class)? {
+                Found::Pool(id) => id,
+                Found::Lent(small) => return Some(small),
+            },
         };
         let pool = Pool::of(id);
         let spread = bin.judge_spread();
@@ -107,7 +112,9 @@ impl Heap {
         SubRegion::of(pool.chunk().subregion()).warm();
         let stock = pool.stock();
         if stock != pool.listed() {
-            self.bins[pool.class().index()].relist(id, stock);
+            let class = pool.class();
+            self.bins[class.index()].relist(id, stock);
+            self.end_borrowing(class);
         }
     }
 }

@@ -166,10 +166,44 @@ pub static BY_SIZE_16: [u8; BY_SIZE] = by_size(MIN_ALIGN);
 /// Class of a request aligned to 8.
 pub static BY_SIZE_8: [u8; BY_SIZE] = by_size(8);
 
+/// Classes at most that may stand for another.
+const LENDERS_MOST: usize = 3;
+/// Ends a row of [`LENDERS`].
+const NO_LENDER: u8 = u8::MAX;
+
+/// See [`SizeClass::lenders`].
+static LENDERS: [[u8; LENDERS_MOST + 1]; CLASSES] = {
+    let mut table = [[NO_LENDER; LENDERS_MOST + 1]; CLASSES];
+    let mut c = 0;
+    while c < CLASSES {
+        let size = class_size(c);
+        let (mut lender, mut n) = (c + 1, 0);
+        while lender < CLASSES && class_size(lender) <= size + size / 3 {
+            if class_size(lender).is_multiple_of(size & size.wrapping_neg()) {
+                assert!(n < LENDERS_MOST);
+                table[c][n] = lender as u8;
+                n += 1;
+            }
+            lender += 1;
+        }
+        c += 1;
+    }
+    table
+};
+
 impl SizeClass {
     /// All classes.
     pub fn all() -> impl Iterator<Item = SizeClass> {
         (0..CLASSES as u8).map(SizeClass)
+    }
+
+    /// Classes whose blocks may stand for one of this class: at most a third larger, and aligned as all of this are.
+    #[inline(always)]
+    pub fn lenders(self) -> impl Iterator<Item = SizeClass> {
+        LENDERS[self.index()]
+            .iter()
+            .take_while(|&&lender| lender != NO_LENDER)
+            .map(|&lender| SizeClass(lender))
     }
 
     /// The facts of the class.
