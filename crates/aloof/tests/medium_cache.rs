@@ -151,6 +151,21 @@ fn the_child_of_a_fork_uses_what_other_threads_had_kept() {
     );
 }
 
+/// Nor if one that was taken comes back where another has come meanwhile.
+#[test]
+fn few_bytes_are_kept_of_blocks_of_several_sizes() {
+    child::isolated("few_bytes_are_kept_of_blocks_of_several_sizes", || {
+        let row = [900 * KIB, 100 * KIB, 1000 * KIB].map(malloc);
+        let other = malloc(1000 * KIB);
+        row.into_iter().for_each(free);
+        let (last, _) = (malloc(1000 * KIB), malloc(100 * KIB));
+        // In the place of the second.
+        free(other);
+        free(last);
+        assert!(cached() <= 2 * MIB, "{} bytes are kept", cached());
+    });
+}
+
 fn block(size: usize) -> Block {
     Block::new(Request::of(size), size as u64).expect("there is memory")
 }

@@ -132,8 +132,7 @@ impl MediumCache {
         self.addr[newest].get()
     }
 
-    /// Puts the block at `addr` back if it was taken from here last, and its place is free still. Then it is not too much: no
-    /// other came since.
+    /// Puts the block at `addr` back if it was taken from here last and there is room for it.
     #[inline(always)]
     fn put_back(&self, addr: usize) -> bool {
         let at = (self.newest.get() as usize + 1) % ENTRIES;
@@ -142,9 +141,13 @@ impl MediumCache {
             return false;
         }
         let bytes = bytes & !OUT;
+        let total = self.total.get() + bytes;
+        if total > BYTES {
+            return false;
+        }
         // Release: see `has`.
         self.bytes[at].store(bytes, Ordering::Release);
-        self.total.set(self.total.get() + bytes);
+        self.total.set(total);
         self.newest.set(at as u32);
         self.stirred.set(STIRRED);
         true
