@@ -200,3 +200,21 @@ fn tides_of_many_sizes_share_their_memory() {
         kept.into_iter().for_each(free);
     });
 }
+
+/// A class that would take new memory in place of what it lent stops lending.
+#[test]
+fn a_class_that_needs_its_memory_does_not_lend_it() {
+    child::isolated("a_class_that_needs_its_memory_does_not_lend_it", || {
+        const BLOCKS: usize = 20_000;
+        for (size, lender) in &PAIRS[..3] {
+            grown_up(&[*lender]);
+            let borrows = |_: &usize| {
+                // The same few in turn.
+                freed(*lender, 20);
+                usable(malloc(*size)) == *lender
+            };
+            let lent = (0..BLOCKS).filter(borrows).count();
+            assert!(lent < BLOCKS / 10, "{lent} of {size}");
+        }
+    });
+}

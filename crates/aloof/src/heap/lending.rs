@@ -12,6 +12,9 @@ use crate::num::ids::PoolId;
 /// Blocks in the magazine of a class that lends them.
 const SURPLUS: usize = 4;
 
+/// Loads of never used memory after which a class lends no more: it needs what it has.
+const GROWING: u8 = 8;
+
 /// Where the next block of a class comes from.
 pub(super) enum Found {
     /// A pool that has some.
@@ -35,22 +38,29 @@ impl Heap {
         let lent = class.lenders().find_map(|lender| self.lend(lender));
         let dry = &self.front.slots[class.index()].dry;
         dry.set(lent.is_some().into());
-        match lent {
-            Some(small) => Some(Found::Lent(small)),
-            None => fresh.or_else(|| self.new_pool(class)).map(Found::Pool),
+        if let Some(small) = lent {
+            return Some(Found::Lent(small));
         }
+        let grown = &self.front.slots[class.index()].grown;
+        grown.set(grown.get().saturating_add(1));
+        fresh.or_else(|| self.new_pool(class)).map(Found::Pool)
     }
 
     /// A used block of the class, if it has some to spare.
     fn lend(&self, class: SizeClass) -> Option<Small> {
         if self.front.has_surplus(class) {
             self.pop(class)
-        } else if self.bins[class.index()].first_used().is_some() {
+        } else if self.front.has_enough(class) && self.bins[class.index()].first_used().is_some() {
             // First what is left in the magazine.
             self.refill(class)
         } else {
             None
         }
+    }
+
+    /// The class has too much, and may lend again.
+    pub(super) fn begin_lending(&self, class: SizeClass) {
+        self.front.slots[class.index()].grown.set(0);
     }
 
     /// A pool of the class changed its place: the class may have something used again.
@@ -70,9 +80,18 @@ impl Front {
         Heap::of_front(self).pop(lender)
     }
 
-    /// Whether the class's magazine holds [`SURPLUS`] blocks.
+    /// Whether the class did not need more memory of late.
+    #[inline(always)]
+    fn has_enough(&self, class: SizeClass) -> bool {
+        self.slots[class.index()].grown.get() < GROWING
+    }
+
+    /// Whether the class has [`SURPLUS`] blocks in its magazine, and enough memory.
     #[inline(always)]
     fn has_surplus(&self, class: SizeClass) -> bool {
+        if !self.has_enough(class) {
+            return false;
+        }
         let top = self.hot[class.index()].get();
         // SAFETY: below the top lie blocks down to the sentinel 0, and no further is read.
         (1..=SURPLUS).all(|n| unsafe { top.wrapping_sub(n).read() } != 0)

@@ -87,6 +87,8 @@ pub struct Slot {
     zeroed: Owned8,
     /// 1 while the class has nothing used, and borrows; see [`lending`].
     dry: Owned8,
+    /// Loads of never used memory since the class last had too much.
+    grown: Owned8,
 }
 
 impl Slot {
@@ -100,6 +102,7 @@ impl Slot {
             word: Owned8::new(0),
             zeroed: Owned8::new(0),
             dry: Owned8::new(0),
+            grown: Owned8::new(0),
         }
     }
 
