@@ -201,12 +201,12 @@ fn tides_of_many_sizes_share_their_memory() {
     });
 }
 
-/// A class that would take new memory in place of what it lent stops lending.
+/// A class that takes new memory in place of what it lent again and again stops lending.
 #[test]
 fn a_class_that_needs_its_memory_does_not_lend_it() {
     child::isolated("a_class_that_needs_its_memory_does_not_lend_it", || {
         const BLOCKS: usize = 20_000;
-        for (size, lender) in &PAIRS[..3] {
+        for (size, lender) in &PAIRS[..4] {
             grown_up(&[*lender]);
             let borrows = |_: &usize| {
                 // The same few in turn.
@@ -214,7 +214,7 @@ fn a_class_that_needs_its_memory_does_not_lend_it() {
                 usable(malloc(*size)) == *lender
             };
             let lent = (0..BLOCKS).filter(borrows).count();
-            assert!(lent < BLOCKS / 10, "{lent} of {size}");
+            assert!(lent < BLOCKS / 2, "{lent} of {size}");
         }
     });
 }

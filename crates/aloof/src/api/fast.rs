@@ -77,8 +77,8 @@ pub fn own_class(addr: usize) -> Option<SizeClass> {
     (class < CLASSES).then_some(SizeClass(class as u8))
 }
 
-/// free of a small block of at least a class. The tag is read all the same: it tells the owner, and a block of another class, as
-/// one that was lent is, is left to the slow path.
+/// free of a small block that was asked for by this class. The tag is read all the same: it tells the owner, and a block that a
+/// larger class lent is left to the slow path.
 ///
 /// # Safety
 /// As for [`super::raw::free`]; and the block lies in partition 0, as a pool's does.

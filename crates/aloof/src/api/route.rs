@@ -333,7 +333,8 @@ pub unsafe fn free_sized_slow(block: *mut u8) {
     unsafe { fast::free(block) }
 }
 
-/// free of what the hot path does not know: first a block of another heap that finds a place here.
+/// free of what the hot path does not know: first the larger block that was handed out last, or a block of another heap that finds
+/// a place here.
 #[cold]
 #[inline(never)]
 pub fn free_slow(addr: usize) {

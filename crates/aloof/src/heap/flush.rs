@@ -55,7 +55,7 @@ impl Heap {
         unsafe { core::ptr::copy(bottom.wrapping_add(n), bottom, len - n) };
         hot.set(bottom.wrapping_add(len - n));
         self.count_pool_blocks(class, -(own as i64));
-        self.begin_lending(class);
+        self.front.slots[class.index()].shrink();
     }
 
     /// Returns blocks to their pools.

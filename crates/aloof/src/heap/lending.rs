@@ -5,15 +5,20 @@
 //! and ended threads left nothing of it, a block of one that is little larger is handed out in its place, if that has some to
 //! spare. For all that comes after it is a block of its own class, as its tag says.
 
-use super::{Front, Heap, Small};
+use super::{Front, Heap, Slot, Small};
 use crate::num::class::SizeClass;
 use crate::num::ids::PoolId;
 
 /// Blocks in the magazine of a class that lends them.
 const SURPLUS: usize = 4;
 
-/// Loads of never used memory after which a class lends no more: it needs what it has.
+/// Loads of never used memory in a row after which a class does not lend for now: it grows.
 const GROWING: u8 = 8;
+/// Loads in place of what it lent after which a class of a heap lends no more: it needs what it has. As many as random tides bring
+/// in a long time.
+const REPLACED: u8 = 64;
+/// Of a class that lends no more.
+pub(super) const NEVER: u8 = u8::MAX;
 
 /// Where the next block of a class comes from.
 pub(super) enum Found {
@@ -29,38 +34,41 @@ impl Heap {
     #[cold]
     #[inline(never)]
     pub(super) fn find_stock(&self, class: SizeClass) -> Option<Found> {
-        let fresh = self.bins[class.index()].first();
-        if fresh.is_none()
+        let (bin, slot) = (&self.bins[class.index()], &self.front.slots[class.index()]);
+        // A class that borrows looked for what others left when it began to.
+        if slot.dry.get() == 0
+            && bin.first().is_none()
             && let Some(left) = self.left_pool(class)
         {
             return Some(Found::Pool(left));
         }
         let lent = class.lenders().find_map(|lender| self.lend(lender));
-        let dry = &self.front.slots[class.index()].dry;
-        dry.set(lent.is_some().into());
+        // The lender's refill may have brought mail.
+        let is_dry = lent.is_some() && bin.first_used().is_none();
+        slot.dry.set(is_dry.into());
         if let Some(small) = lent {
             return Some(Found::Lent(small));
         }
-        let grown = &self.front.slots[class.index()].grown;
-        grown.set(grown.get().saturating_add(1));
-        fresh.or_else(|| self.new_pool(class)).map(Found::Pool)
+        let fresh = bin.first().or_else(|| self.new_pool(class))?;
+        slot.grow();
+        Some(Found::Pool(fresh))
     }
 
     /// A used block of the class, if it has some to spare.
     fn lend(&self, class: SizeClass) -> Option<Small> {
-        if self.front.has_surplus(class) {
-            self.pop(class)
-        } else if self.front.has_enough(class) && self.bins[class.index()].first_used().is_some() {
-            // First what is left in the magazine.
-            self.refill(class)
-        } else {
-            None
-        }
-    }
-
-    /// The class has too much, and may lend again.
-    pub(super) fn begin_lending(&self, class: SizeClass) {
-        self.front.slots[class.index()].grown.set(0);
+        self.front.lend(class).or_else(|| {
+            let slot = &self.front.slots[class.index()];
+            if !slot.has_enough() || self.bins[class.index()].first_used().is_none() {
+                return None;
+            }
+            slot.lent.set(1);
+            // What is left in the magazine comes first in both, and in the slot what reads as zeros was never used.
+            if slot.zeroed.get() == 0 {
+                self.take_small(class)
+            } else {
+                self.refill(class)
+            }
+        })
     }
 
     /// A pool of the class changed its place: the class may have something used again.
@@ -70,30 +78,66 @@ impl Heap {
 }
 
 impl Front {
-    /// A used block of another class, while refills of this one would find nothing else: the short way, without them.
+    /// A used block of another class for one that had nothing used when it was refilled last: the short way, without a refill.
     #[inline(always)]
-    pub fn borrow(&'static self, class: SizeClass) -> Option<Small> {
+    pub fn borrow(&self, class: SizeClass) -> Option<Small> {
         if self.slots[class.index()].dry.get() == 0 {
             return None;
         }
-        let lender = class.lenders().find(|&lender| self.has_surplus(lender))?;
-        Heap::of_front(self).pop(lender)
+        class.lenders().find_map(|lender| self.lend(lender))
     }
 
-    /// Whether the class did not need more memory of late.
+    /// The newest block of the class's magazine, if it has some to spare.
     #[inline(always)]
-    fn has_enough(&self, class: SizeClass) -> bool {
-        self.slots[class.index()].grown.get() < GROWING
+    fn lend(&self, class: SizeClass) -> Option<Small> {
+        let slot = &self.slots[class.index()];
+        if !slot.has_enough() || !self.has_surplus(class) {
+            return None;
+        }
+        slot.lent.set(1);
+        let hot = &self.hot[class.index()];
+        let newest = hot.get().wrapping_sub(1);
+        hot.set(newest);
+        Some(Small {
+            // SAFETY: there is a block below the top.
+            addr: unsafe { newest.read() },
+            zeroed: false,
+        })
     }
 
-    /// Whether the class has [`SURPLUS`] blocks in its magazine, and enough memory.
+    /// Whether the class's magazine holds [`SURPLUS`] blocks.
     #[inline(always)]
     fn has_surplus(&self, class: SizeClass) -> bool {
-        if !self.has_enough(class) {
-            return false;
-        }
         let top = self.hot[class.index()].get();
         // SAFETY: below the top lie blocks down to the sentinel 0, and no further is read.
         (1..=SURPLUS).all(|n| unsafe { top.wrapping_sub(n).read() } != 0)
+    }
+}
+
+impl Slot {
+    /// Whether the class did not need more memory of late.
+    #[inline(always)]
+    fn has_enough(&self) -> bool {
+        self.grown.get() < GROWING
+    }
+
+    /// The class loads never used memory.
+    fn grow(&self) {
+        let replaced = self.replaced.get().saturating_add(self.lent.get());
+        self.replaced.set(replaced);
+        self.lent.set(0);
+        let grown = self.grown.get();
+        self.grown.set(if replaced >= REPLACED {
+            NEVER
+        } else {
+            (grown + 1).min(GROWING)
+        });
+    }
+
+    /// The class's magazine is flushed: it has more than it needs.
+    pub(super) fn shrink(&self) {
+        if self.grown.get() != NEVER {
+            self.grown.set(0);
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::{Heap, collect::Heaps};
 use crate::arena;
 use crate::direct::{self, huge};
 use crate::num::bits;
-use crate::num::class::{CLASSES, SizeClass};
+use crate::num::class::SizeClass;
 use crate::num::ids::*;
 use crate::num::size::*;
 use crate::os::message::fault;
@@ -235,8 +235,8 @@ impl Heap {
         self.forget_magazines();
         self.last_large.forget();
         self.moved_to.set(0);
-        for c in 0..CLASSES {
-            self.front.slots[c].bits.set(0);
+        for slot in &self.front.slots {
+            slot.clear();
         }
         self.exit_rounds.set(0);
         self.shared().inbox.open();

@@ -31,7 +31,7 @@ const PARTED_FROM: usize = 256 << 10;
 /// Bytes of a block, at most.
 pub const CACHED_MAX: usize = 1 << 20;
 
-/// In the size of a block that was taken from the cache, and is not free.
+/// A bit in the size, which is a multiple of units, of a block that was taken from the cache and is not free.
 const OUT: usize = 1;
 
 /// The cache: a ring in which each block takes the place of the oldest.

@@ -87,8 +87,12 @@ pub struct Slot {
     zeroed: Owned8,
     /// 1 while the class has nothing used, and borrows; see [`lending`].
     dry: Owned8,
-    /// Loads of never used memory since the class last had too much.
+    /// Loads of never used memory since the class's magazine was flushed last, or [`lending::NEVER`].
     grown: Owned8,
+    /// 1 if the class lent since the last of them.
+    lent: Owned8,
+    /// Loads in place of what it had lent, all of them.
+    replaced: Owned8,
 }
 
 impl Slot {
@@ -103,6 +107,16 @@ impl Slot {
             zeroed: Owned8::new(0),
             dry: Owned8::new(0),
             grown: Owned8::new(0),
+            lent: Owned8::new(0),
+            replaced: Owned8::new(0),
+        }
+    }
+
+    /// Has no blocks, and no memory of the last thread's.
+    fn clear(&self) {
+        self.bits.set(0);
+        for field in [&self.dry, &self.grown, &self.lent, &self.replaced] {
+            field.set(0);
         }
     }
 
