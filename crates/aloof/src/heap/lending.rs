@@ -35,11 +35,13 @@ impl Heap {
     #[inline(never)]
     pub(super) fn find_stock(&self, class: SizeClass) -> Option<Found> {
         let (bin, slot) = (&self.bins[class.index()], &self.front.slots[class.index()]);
-        // A class that borrows looked for what others left when it began to.
-        if slot.dry.get() == 0
-            && bin.first().is_none()
-            && let Some(left) = self.left_pool(class)
-        {
+        let left = || match bin.first() {
+            None => self.left_pool(class),
+            Some(_) => None,
+        };
+        // A class that borrows looked for what others left when it began to, and does when it can borrow no more.
+        let borrows = slot.dry.get() != 0;
+        if !borrows && let Some(left) = left() {
             return Some(Found::Pool(left));
         }
         let lent = class.lenders().find_map(|lender| self.lend(lender));
@@ -48,6 +50,9 @@ impl Heap {
         slot.dry.set(is_dry.into());
         if let Some(small) = lent {
             return Some(Found::Lent(small));
+        }
+        if borrows && let Some(left) = left() {
+            return Some(Found::Pool(left));
         }
         let fresh = bin.first().or_else(|| self.new_pool(class))?;
         slot.grow();
