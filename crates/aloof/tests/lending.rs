@@ -158,9 +158,7 @@ fn what_was_lent_goes_home() {
 fn a_second_free_of_a_lent_block_is_found() {
     let name = "a_second_free_of_a_lent_block_is_found";
     if child::role().is_none() {
-        let outcome = child::run(name, "twice");
-        assert_eq!(outcome.signal(), Some(libc::SIGABRT), "{outcome:#?}");
-        assert!(outcome.stderr.contains("double free"), "{outcome:#?}");
+        child::run(name, "twice").assert_fault("double free");
         return;
     }
     grown_up(&[320]);

@@ -170,12 +170,27 @@ fn block(size: usize) -> Block {
     Block::new(Request::of(size), size as u64).expect("there is memory")
 }
 
-/// A block that was freed and taken again, so that the cache knows it; and where it is.
+/// Nothing is in use, nor counted as such.
+fn assert_nothing_lives() {
+    raw::purge();
+    let stats = raw::stats();
+    assert_eq!((stats.live_bytes, stats.live_blocks), (0, 0));
+}
+
+/// A block that was freed and taken again, so that the cache knows it.
 fn known(size: usize) -> Block {
     block(size).free();
     let known = block(size);
     assert_eq!(cached(), 0);
     known
+}
+
+/// Frees a block where one of 150 KiB was before: the next of that size does not reach into what lies behind it.
+fn free_before(shorter: Block, behind: Block) {
+    shorter.free();
+    let again = block(150 * KIB);
+    behind.verify();
+    [behind, again].into_iter().for_each(Block::free);
 }
 
 /// Of the block taken last the cache remembers the size. It does not when that has changed.
@@ -188,10 +203,7 @@ fn a_block_that_shrank_is_freed_as_what_it_is() {
         assert_eq!(shrunk.addr(), at);
         let behind = block(48 * KIB);
         assert_eq!(behind.addr(), at + 100 * KIB);
-        shrunk.free();
-        let again = block(150 * KIB);
-        behind.verify();
-        [behind, again].into_iter().for_each(Block::free);
+        free_before(shrunk, behind);
     });
 }
 
@@ -207,9 +219,7 @@ fn a_block_that_grew_is_freed_as_what_it_is() {
             let usable = grown.usable();
             grown.free();
             assert_eq!(cached(), usable);
-            raw::purge();
-            let stats = raw::stats();
-            assert_eq!((stats.live_bytes, stats.live_blocks), (0, 0));
+            assert_nothing_lives();
         }
     });
 }
@@ -223,10 +233,7 @@ fn a_block_that_another_thread_freed_is_forgotten() {
         on_a_thread(|| gone.free());
         let (first, second) = (block(100 * KIB), block(48 * KIB));
         assert_eq!((first.addr(), second.addr()), (at, at + 100 * KIB));
-        first.free();
-        let again = block(150 * KIB);
-        second.verify();
-        [second, again].into_iter().for_each(Block::free);
+        free_before(first, second);
     });
 }
 
@@ -250,9 +257,7 @@ fn blocks_taken_from_the_cache_are_freed_in_any_order() {
             on_a_thread(|| second.free());
             take(order[2]).free();
         }
-        raw::purge();
-        let stats = raw::stats();
-        assert_eq!((stats.live_bytes, stats.live_blocks), (0, 0));
+        assert_nothing_lives();
     });
 }
 
@@ -275,9 +280,7 @@ fn a_second_free_of_a_block_taken_from_the_cache_is_found() {
         unsafe { libc::_exit(0) }
     }
     for order in 0..orders.len() {
-        let outcome = child::run(name, &order.to_string());
-        assert_eq!(outcome.signal(), Some(libc::SIGABRT), "{outcome:#?}");
-        assert!(outcome.stderr.contains("free"), "{outcome:#?}");
+        child::run(name, &order.to_string()).assert_fault("free");
     }
 }
 
@@ -286,9 +289,7 @@ fn a_second_free_of_a_block_taken_from_the_cache_is_found() {
 fn a_free_of_a_block_whose_pages_moved_is_found() {
     let name = "a_free_of_a_block_whose_pages_moved_is_found";
     if child::role().is_none() {
-        let outcome = child::run(name, "fault");
-        assert_eq!(outcome.signal(), Some(libc::SIGABRT), "{outcome:#?}");
-        assert!(outcome.stderr.contains("freed already"), "{outcome:#?}");
+        child::run(name, "fault").assert_fault("freed already");
         return;
     }
     let mut moved = known(MIB);

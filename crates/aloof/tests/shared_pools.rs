@@ -247,9 +247,7 @@ fn a_handler_of_abort_allocates_after_a_fault_among_shared_pools() {
 fn a_second_free_that_takes_the_pool_over_is_found() {
     let name = "a_second_free_that_takes_the_pool_over_is_found";
     if child::role().is_none() {
-        let outcome = child::run_with(name, "fault", &AS_USED);
-        assert_eq!(outcome.signal(), Some(libc::SIGABRT), "{outcome:#?}");
-        assert!(outcome.stderr.contains("double free"), "{outcome:#?}");
+        child::run_with(name, "fault", &AS_USED).assert_fault("double free");
         return;
     }
     let left = on_a_thread(|| some(64));

@@ -31,6 +31,12 @@ impl Outcome {
         rest.lines().next().map(str::trim)
     }
 
+    /// The child was stopped for a fault, of which it said this.
+    pub fn assert_fault(&self, why: &str) {
+        assert_eq!(self.signal(), Some(libc::SIGABRT), "{self:#?}");
+        assert!(self.stderr.contains(why), "{self:#?}");
+    }
+
     pub fn assert_success(&self, what: &str) {
         // A name that no test has would run nothing and succeed.
         let ran = self.stdout.contains("1 passed");
