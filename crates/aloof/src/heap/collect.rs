@@ -101,7 +101,7 @@ impl Heap {
             while rest != 0 {
                 let at = w as u32 * 64 + rest.trailing_zeros();
                 rest &= rest - 1;
-                let addr = self.base() + id.offset() + ((at as usize) << p.unit_shift());
+                let addr = self.unit_addr(id, at);
                 if !run::is_start(sub, at) {
                     block_fault(addr, Fault::DoubleFree);
                 }
@@ -118,7 +118,7 @@ impl Heap {
         let mut rest = mask;
         while rest != 0 {
             let at = rest.trailing_zeros();
-            let addr = self.base() + id.offset() + ((at as usize) << p.chunk_shift());
+            let addr = self.chunk_addr(id, at);
             let Some(n) = arena::block_chunks(sub, at)
                 .filter(|&n| rest & bits::run(at, n) == bits::run(at, n))
             else {

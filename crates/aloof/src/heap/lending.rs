@@ -17,8 +17,6 @@ const GROWING: u8 = 8;
 /// Loads in place of what it lent after which a class of a heap lends no more: it needs what it has. As many as random tides bring
 /// in a long time.
 const REPLACED: u8 = 64;
-/// Of a class that lends no more.
-pub(super) const NEVER: u8 = u8::MAX;
 
 /// Where the next block of a class comes from.
 pub(super) enum Found {
@@ -100,14 +98,7 @@ impl Front {
             return None;
         }
         slot.lent.set(1);
-        let hot = &self.hot[class.index()];
-        let newest = hot.get().wrapping_sub(1);
-        hot.set(newest);
-        Some(Small {
-            // SAFETY: there is a block below the top.
-            addr: unsafe { newest.read() },
-            zeroed: false,
-        })
+        self.pop(class)
     }
 
     /// Whether the class's magazine holds [`SURPLUS`] blocks.
@@ -131,17 +122,16 @@ impl Slot {
         let replaced = self.replaced.get().saturating_add(self.lent.get());
         self.replaced.set(replaced);
         self.lent.set(0);
-        let grown = self.grown.get();
         self.grown.set(if replaced >= REPLACED {
-            NEVER
+            GROWING
         } else {
-            (grown + 1).min(GROWING)
+            (self.grown.get() + 1).min(GROWING)
         });
     }
 
-    /// The class's magazine is flushed: it has more than it needs.
+    /// The class's magazine is flushed: it has more than it needs, unless it lends no more.
     pub(super) fn shrink(&self) {
-        if self.grown.get() != NEVER {
+        if self.replaced.get() < REPLACED {
             self.grown.set(0);
         }
     }

@@ -10,7 +10,7 @@
 use super::capacity::Capacity;
 use super::flush::block_fault;
 use super::guests::Guests;
-use super::{Heap, MAGAZINES, Small};
+use super::{Front, Heap, MAGAZINES, Small};
 use crate::num::class::{CLASSES, MAGAZINE_BYTES, MAGAZINE_KEEP, MAGAZINE_SLOTS, SizeClass};
 use crate::num::ids::*;
 use crate::num::{bits, series};
@@ -48,6 +48,25 @@ pub(super) const FILL_MAX: usize = 512;
 const FILL_WORDS: usize = 4;
 
 const _: () = assert!(MAGAZINE_KEEP / FILL_MAX >= 2 * 64);
+
+impl Front {
+    /// The newest block of the class's magazine.
+    #[inline(always)]
+    pub(super) fn pop(&self, class: SizeClass) -> Option<Small> {
+        let hot = &self.hot[class.index()];
+        let newest = hot.get().wrapping_sub(1);
+        // SAFETY: below the top lies a block or the sentinel 0.
+        let addr = unsafe { newest.read() };
+        if addr == 0 {
+            return None;
+        }
+        hot.set(newest);
+        Some(Small {
+            addr,
+            zeroed: false,
+        })
+    }
+}
 
 impl Heap {
     /// End of the magazine's buffer.
@@ -164,23 +183,6 @@ impl Heap {
             // SAFETY: the block written last.
             addr: unsafe { newest.read() },
             zeroed,
-        })
-    }
-
-    /// The newest block of the class's magazine.
-    #[inline(always)]
-    pub(super) fn pop(&self, class: SizeClass) -> Option<Small> {
-        let hot = &self.front.hot[class.index()];
-        let newest = hot.get().wrapping_sub(1);
-        // SAFETY: below the top lies a block or the sentinel 0.
-        let addr = unsafe { newest.read() };
-        if addr == 0 {
-            return None;
-        }
-        hot.set(newest);
-        Some(Small {
-            addr,
-            zeroed: false,
         })
     }
 

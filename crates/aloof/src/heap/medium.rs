@@ -188,7 +188,7 @@ impl Heap {
         arena::start_block(SubRegion::of(id), chunks.at);
         let bytes = (n as usize) << p.chunk_shift();
         self.count(Tier::Chunk, 1, bytes as i64);
-        let addr = self.base() + id.offset() + ((chunks.at as usize) << p.chunk_shift());
+        let addr = self.chunk_addr(id, chunks.at);
         Some(Block {
             addr,
             bytes,
@@ -211,7 +211,7 @@ impl Heap {
     pub(super) fn end_chunks(&self, id: SubRegionId, at: u32, n: u32) {
         let (p, bytes) = (id.partition(), (n as usize) << id.partition().chunk_shift());
         if p.0 != 0 && bytes >= GROWN_HUGE {
-            let addr = self.base() + id.offset() + ((at as usize) << p.chunk_shift());
+            let addr = self.chunk_addr(id, at);
             small_pages_in(SubRegion::of(id), addr, bytes);
         }
     }
@@ -221,8 +221,7 @@ impl Heap {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = size.div_ceil(1 << p.chunk_shift());
         let before = arena::block_chunks(sub, at)?;
-        self.medium_cache
-            .forget(self.base() + id.offset() + ((at as usize) << p.chunk_shift()));
+        self.medium_cache.forget(self.chunk_addr(id, at));
         let resize = || arena::resize(sub, at, n as u32);
         if n > FANOUT || !(resize() || self.flush_medium() && resize()) {
             return None;

@@ -40,7 +40,7 @@ pub(super) struct MediumCache {
     /// Addresses and sizes; size 0 where there is none, and with [`OUT`] where there was. The owner writes them, and who frees
     /// a block reads them.
     addr: [OwnedSize; ENTRIES],
-    bytes: [AtomicUsize; ENTRIES],
+    marked: [AtomicUsize; ENTRIES],
     /// Place of the newest.
     newest: Owned32,
     /// Looks of the scavenger until it is emptied.
@@ -59,7 +59,7 @@ impl MediumCache {
     pub fn has(&self, addr: usize) -> bool {
         // Acquire: who was handed the block sees its place empty or used for another, and then that other's address.
         let lies = |at: usize| {
-            let bytes = self.bytes[at].load(Ordering::Acquire);
+            let bytes = self.marked[at].load(Ordering::Acquire);
             bytes != 0 && bytes & OUT == 0 && self.addr[at].get() == addr
         };
         !self.is_empty() && (0..ENTRIES).any(lies)
@@ -67,7 +67,7 @@ impl MediumCache {
 
     /// The block at `addr` ends by another way than this cache, or changes its size.
     pub fn forget(&self, addr: usize) {
-        for (bytes, at) in self.bytes.iter().zip(&self.addr) {
+        for (bytes, at) in self.marked.iter().zip(&self.addr) {
             if at.get() == addr && bytes.load(Ordering::Relaxed) & OUT != 0 {
                 bytes.store(0, Ordering::Relaxed);
             }
@@ -82,7 +82,7 @@ impl MediumCache {
 
     /// Bytes of the block that lies at a place; 0 if none does.
     fn bytes(&self, at: usize) -> usize {
-        let bytes = self.bytes[at].load(Ordering::Relaxed);
+        let bytes = self.marked[at].load(Ordering::Relaxed);
         if bytes & OUT == 0 { bytes } else { 0 }
     }
 
@@ -94,19 +94,22 @@ impl MediumCache {
             ^ u64::from(newest)
     }
 
-    /// Puts a block at a place where there is none.
-    fn set(&self, at: usize, addr: usize, bytes: usize) {
+    /// Puts a block at a place where there is none, as the newest.
+    #[inline(always)]
+    fn put(&self, at: usize, addr: usize, bytes: usize) {
         self.addr[at].set(addr);
         // Release: see `has`.
-        self.bytes[at].store(bytes, Ordering::Release);
+        self.marked[at].store(bytes, Ordering::Release);
         self.total.set(self.total.get() + bytes);
+        self.newest.set(at as u32);
+        self.stirred.set(STIRRED);
     }
 
     /// Takes out what lies at a place; 0 if that is nothing.
     fn clear(&self, at: usize) -> usize {
         let bytes = self.bytes(at);
         // Relaxed: who is handed the block is handed it by means that order this before.
-        self.bytes[at].store(0, Ordering::Relaxed);
+        self.marked[at].store(0, Ordering::Relaxed);
         // Wrapping: in the child of a fork the total may be from before the block came.
         self.total.set(self.total.get().wrapping_sub(bytes));
         if bytes == 0 { 0 } else { self.addr[at].get() }
@@ -127,7 +130,7 @@ impl MediumCache {
         self.newest.set((newest.wrapping_sub(1) % ENTRIES) as u32);
         self.stirred.set(STIRRED);
         // Relaxed: as in `clear`.
-        self.bytes[newest].store(bytes | OUT, Ordering::Relaxed);
+        self.marked[newest].store(bytes | OUT, Ordering::Relaxed);
         self.total.set(self.total.get() - bytes);
         self.addr[newest].get()
     }
@@ -136,21 +139,16 @@ impl MediumCache {
     #[inline(always)]
     fn put_back(&self, addr: usize) -> bool {
         let at = (self.newest.get() as usize + 1) % ENTRIES;
-        let bytes = self.bytes[at].load(Ordering::Relaxed);
+        let bytes = self.marked[at].load(Ordering::Relaxed);
         if self.addr[at].get() != addr || bytes & OUT == 0 {
             return false;
         }
         let bytes = bytes & !OUT;
-        let total = self.total.get() + bytes;
-        if total > BYTES {
-            return false;
+        let has_room = self.total.get() + bytes <= BYTES;
+        if has_room {
+            self.put(at, addr, bytes);
         }
-        // Release: see `has`.
-        self.bytes[at].store(bytes, Ordering::Release);
-        self.total.set(total);
-        self.newest.set(at as u32);
-        self.stirred.set(STIRRED);
-        true
+        has_room
     }
 
     /// One look of the scavenger: true if nothing was kept or taken since the one before.
@@ -216,9 +214,7 @@ impl Heap {
             self.uncache(oldest);
             oldest = (oldest + 1) % ENTRIES;
         }
-        cache.set(at, addr, bytes);
-        cache.newest.set(at as u32);
-        cache.stirred.set(STIRRED);
+        cache.put(at, addr, bytes);
         BELL.ring();
     }
 

@@ -87,7 +87,7 @@ pub struct Slot {
     zeroed: Owned8,
     /// 1 while the class has nothing used, and borrows; see [`lending`].
     dry: Owned8,
-    /// Loads of never used memory since the class's magazine was flushed last, or [`lending::NEVER`].
+    /// Loads of never used memory since the class's magazine was flushed last.
     grown: Owned8,
     /// 1 if the class lent since the last of them.
     lent: Owned8,
@@ -261,6 +261,18 @@ impl Heap {
     fn base(&self) -> usize {
         // SAFETY: written before the heap got its thread.
         unsafe { self.front.base.get() }
+    }
+
+    /// Address of a chunk of an arena.
+    #[inline(always)]
+    fn chunk_addr(&self, id: SubRegionId, at: u32) -> usize {
+        self.base() + id.offset() + ((at as usize) << id.partition().chunk_shift())
+    }
+
+    /// Address of a unit of a run arena.
+    #[inline(always)]
+    fn unit_addr(&self, id: SubRegionId, at: u32) -> usize {
+        self.base() + id.offset() + ((at as usize) << id.partition().unit_shift())
     }
 
     fn tag_of(&self, class: SizeClass) -> u32 {

@@ -28,25 +28,18 @@ fn dense_from() -> u32 {
     (1 + registry::alive()) * FILLED
 }
 
-/// A pool in no bin, handed to a heap.
-struct Handed {
-    id: PoolId,
-    /// Whether it was a thread's before, and so has blocks of others.
-    used: bool,
-}
-
 impl Heap {
     /// A pool of the class with free blocks that an ended thread left.
     pub(super) fn left_pool(&self, class: SizeClass) -> Option<PoolId> {
         let id = common::enter().hand_out(class, self)?;
-        self.receive(&Handed { id, used: true });
+        self.receive(id, true);
         Some(id)
     }
 
     /// A new pool of the class.
     pub(super) fn new_pool(&self, class: SizeClass) -> Option<PoolId> {
         let id = common::enter().make_pool(class, self)?;
-        self.receive(&Handed { id, used: false });
+        self.receive(id, false);
         Some(id)
     }
 
@@ -97,16 +90,15 @@ impl Heap {
             common.bins[class.index()].delist(id);
             Heap::tag(id, self.tag_of(class));
         }
-        self.receive(&Handed { id, used: true });
+        self.receive(id, true);
         true
     }
 
-    /// Takes in a pool that was handed to this heap.
-    fn receive(&self, handed: &Handed) {
-        let id = handed.id;
+    /// Takes in a pool in no bin that was handed to this heap. `used`: it was a thread's before, and so has blocks of others.
+    fn receive(&self, id: PoolId, used: bool) {
         debug_assert!(self.gate.is_held());
         self.bins[Pool::of(id).class().index()].enlist(id);
-        if handed.used {
+        if used {
             // After it became this heap's: of a post in between either finds that out or is found here.
             self.collect_pool(id);
         }
@@ -131,7 +123,7 @@ impl Heap {
     /// Of the common heap: makes a pool that is in no bin its own.
     pub(super) fn take_over(&self, id: PoolId) {
         Heap::tag(id, self.tag_of(Pool::of(id).class()));
-        self.receive(&Handed { id, used: true });
+        self.receive(id, true);
     }
 
     /// Dissolves an empty pool if no freer is at it, and if it is not the last of its class that has blocks: this is kept, so

@@ -69,7 +69,7 @@ impl Heap {
         let bytes = align_up(size, 1 << p.unit_shift());
         self.count(Tier::Run, 1, bytes as i64);
         Some(Block {
-            addr: self.base() + id.offset() + ((taken.at as usize) << p.unit_shift()),
+            addr: self.unit_addr(id, taken.at),
             bytes,
             zeroed: taken.zeroed,
         })
@@ -114,8 +114,7 @@ impl Heap {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = run::give(sub, at);
         self.count(Tier::Run, -1, -(i64::from(n) << p.unit_shift()));
-        let offset = id.offset() + ((at as usize) << p.unit_shift());
-        small_pages_after(sub, self.base() + offset, (n as usize) << p.unit_shift());
+        small_pages_after(sub, self.unit_addr(id, at), (n as usize) << p.unit_shift());
         self.runs[p.0 as usize].raise(id, run::free_around(sub, at, n));
         if run::is_empty(sub) {
             if emptied && p.0 != 0 {
@@ -131,8 +130,7 @@ impl Heap {
         let (p, sub) = (id.partition(), SubRegion::of(id));
         let n = size.div_ceil(1 << p.unit_shift());
         let before = run::block_units(sub, at);
-        self.medium_cache
-            .forget(self.base() + id.offset() + ((at as usize) << p.unit_shift()));
+        self.medium_cache.forget(self.unit_addr(id, at));
         let resize = || run::resize(sub, at, n as u32);
         if n > UNITS || !(resize() || self.flush_medium() && resize()) {
             return None;

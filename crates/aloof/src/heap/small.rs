@@ -18,7 +18,8 @@ impl Heap {
     /// The next block of the class's magazine or slot, refilled if both are used up. None if the OS refuses.
     #[inline]
     pub fn take_small(&self, class: SizeClass) -> Option<Small> {
-        self.pop(class)
+        self.front
+            .pop(class)
             .or_else(|| self.front.slots[class.index()].take())
             .or_else(|| self.refill(class))
     }
@@ -30,7 +31,7 @@ impl Heap {
     #[inline(never)]
     pub fn refill(&self, class: SizeClass) -> Option<Small> {
         // Whoever began the heap, or gave memory back for us, may have allocated and freed meanwhile.
-        if let Some(small) = self.pop(class) {
+        if let Some(small) = self.front.pop(class) {
             return Some(small);
         }
         self.judge_capacity(class);
