@@ -1,10 +1,11 @@
 //! Bins: the pools of a class that a heap has, by what is free in them.
 
 use super::{Bin, Pools};
+use crate::num::class::SizeClass;
 use crate::num::ids::PoolId;
 use crate::pool::{Pool, STOCKS, Stock};
 
-/// Sparse pools of a class, at least, when its blocks are called spread.
+/// Sparse pools of a class, at least, when its blocks are called spread: twice as many where a pool is a word, of few blocks.
 const SPREAD_MIN: u32 = 16;
 
 /// Pools of a class from which on a thread takes none over by freeing.
@@ -120,13 +121,14 @@ impl Bin {
         }
     }
 
-    /// Whether the class's blocks are spread over too many pools, judged anew.
-    pub(super) fn judge_spread(&self) -> bool {
+    /// Whether the blocks of the class that it is for are spread over too many pools, judged anew.
+    pub(super) fn judge_spread(&self, class: SizeClass) -> bool {
         let (sparse, pools) = (self.sparse.get(), self.pools.get());
+        let least = SPREAD_MIN << u32::from(class.info().words == 1);
         let spread = if self.spread.get() == 0 {
-            sparse >= SPREAD_MIN && sparse > pools / 4
+            sparse >= least && sparse > pools / 4
         } else {
-            sparse >= SPREAD_MIN / 2 && sparse > pools / 8
+            sparse >= least / 2 && sparse > pools / 8
         };
         self.spread.set(spread.into());
         spread

@@ -46,7 +46,7 @@ impl Heap {
             },
         };
         let pool = Pool::of(id);
-        let spread = bin.judge_spread();
+        let spread = bin.judge_spread(class);
         if spread {
             self.drop_magazine(class);
         }

@@ -77,15 +77,12 @@ const fn class_size(class: usize) -> usize {
     (LINEAR_MAX << doubling) + step * ((LINEAR_MAX << doubling) / PER_DOUBLING)
 }
 
-/// Chunks of a pool: enough that a pool of the largest blocks still has 8.
+/// Blocks of a pool, at least.
+const POOL_LEAST: usize = 8;
+
+/// Chunks of a pool, as few as hold so many: a power of two, which leaves fewer gaps in arenas.
 const fn pool_chunks(size: usize) -> usize {
-    if size <= 2 << 10 {
-        1
-    } else if size <= 8 << 10 {
-        2
-    } else {
-        4
-    }
+    (POOL_LEAST * size).div_ceil(CHUNK).next_power_of_two()
 }
 
 const fn class_info(class: usize) -> ClassInfo {
@@ -271,6 +268,7 @@ const _: () = {
         let info = class_info(c);
         assert!(info.units as usize <= MAX_UNITS);
         assert!(info.blocks as usize * info.size as usize <= info.chunks as usize * CHUNK);
+        assert!(info.blocks as usize >= POOL_LEAST);
         // The condition of `block_at`, at the last byte of the pool.
         let last = (info.chunks as usize * CHUNK - 1) as u64;
         let error = info.reciprocal * info.size as u64 - (1 << RECIPROCAL_SHIFT);
