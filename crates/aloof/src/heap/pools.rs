@@ -140,11 +140,8 @@ impl Heap {
         let quiet = Pool::remote(id).is_quiet(Pool::of(id).collected.get());
         if quiet {
             self.bins[Pool::of(id).class().index()].delist(id);
-            if self.is_common() {
-                self.close_pool(id, cold);
-            } else {
-                common::enter().close_pool(id, cold);
-            }
+            // Which may be this heap, entered once more.
+            common::enter().close_pool(id, cold);
         }
         quiet
     }
