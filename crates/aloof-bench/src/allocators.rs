@@ -112,7 +112,7 @@ pub fn aloof_library(args: &Args, tools: &Tools) -> Result<PathBuf> {
     let library = args
         .aloof_lib
         .clone()
-        .unwrap_or_else(|| tools.workspace.join("target/release/libaloof.so"));
+        .unwrap_or_else(|| tools.release.join("libaloof.so"));
     fs::canonicalize(&library).with_context(|| {
         format!(
             "aloof's library is not at {}: run `cargo build --release`, or name it with --aloof-lib",

@@ -12,6 +12,8 @@ use std::process::Command;
 pub struct Tools {
     /// The worker binary.
     pub worker: PathBuf,
+    /// Release builds of this workspace.
+    pub release: PathBuf,
     /// Where the rivals' workspace is built.
     pub peers_target: PathBuf,
     /// Inputs and outputs of the apps.
@@ -28,11 +30,13 @@ impl Tools {
         let workspace = workspace()?;
         let target =
             env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+        let release = target.join("release");
         let tools = Tools {
             worker: args
                 .worker
                 .clone()
-                .unwrap_or_else(|| target.join("release/aloof-bench-worker")),
+                .unwrap_or_else(|| release.join("aloof-bench-worker")),
+            release,
             peers_target: target.join("bench-peers"),
             data: target.join("bench-data"),
             workspace,
@@ -120,6 +124,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tools = || Tools {
             worker: PathBuf::new(),
+            release: PathBuf::new(),
             peers_target: PathBuf::new(),
             data: dir.path().join("data"),
             workspace: PathBuf::new(),
