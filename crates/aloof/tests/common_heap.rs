@@ -247,6 +247,14 @@ fn handler(number: usize) {
     if HANDLER.load(Ordering::Relaxed) == number {
         free(KEPT.swap(std::ptr::null_mut(), Ordering::Relaxed));
         free(written(1500 * KIB));
+        // What needs the other locks: a heap for a thread without one, pools, a mapping, visits, memory that goes back.
+        [100, 1000, 20 * KIB]
+            .map(written)
+            .into_iter()
+            .for_each(free);
+        // SAFETY: freed once.
+        unsafe { raw::free(raw::malloc(9 << 30)) };
+        raw::purge();
     }
 }
 
@@ -267,22 +275,31 @@ unsafe extern "C" fn in_child() {
 fn handlers_of_a_fork_use_the_heap() {
     let name = "handlers_of_a_fork_use_the_heap";
     let Some(role) = child::role() else {
-        for role in ["1", "2", "3"] {
+        for role in ["1", "2", "3", "1 anew", "2 anew", "3 anew"] {
             child::run(name, role).assert_success(role);
         }
         return;
     };
+    let number = role.trim_end_matches(" anew");
     // SAFETY: functions of this binary; the child ends at once.
     unsafe {
         libc::alarm(20);
         libc::pthread_atfork(Some(prepare), Some(in_parent), Some(in_child));
         let other = written(1500 * KIB);
         KEPT.store(written(1500 * KIB), Ordering::Relaxed);
-        HANDLER.store(role.parse().expect("a number"), Ordering::Relaxed);
-        let went_on = child::forked(|| {
-            free(written(1500 * KIB));
-            true
-        });
+        HANDLER.store(number.parse().expect("a number"), Ordering::Relaxed);
+        let fork = || {
+            child::forked(|| {
+                free(written(1500 * KIB));
+                true
+            })
+        };
+        // By a thread that has no heap yet, or by one that has.
+        let went_on = if number == role {
+            fork()
+        } else {
+            thread::spawn(fork).join().expect("it ends well")
+        };
         assert!(went_on, "in the child");
         free(other);
     }

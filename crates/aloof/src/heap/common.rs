@@ -11,13 +11,10 @@ use super::{CACHED_MAX, Heap, Place, locate, registry};
 use crate::num::ids::HeapId;
 use crate::space;
 use crate::sub::SubRegion;
-use crate::sync::{AtomicUsize, Guard, Lock, Ordering};
+use crate::sync::{Guard, Lock};
 
 /// Held while a thread is in it, and over a fork; after the spare record's and those of the scavenger, before all others.
 static IN_USE: Lock = Lock::new();
-/// The thread that holds it, 0 if none does. It may enter again: in handlers of other libraries that run over a fork, and in
-/// a handler of SIGABRT after a fault that was found here.
-static HOLDER: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the heap, before there is any other, unless it exists; false if the OS refuses.
 pub fn make() -> bool {
@@ -40,21 +37,16 @@ pub fn is_common(id: HeapId) -> bool {
 /// The common heap while the calling thread is in it.
 pub struct Entered {
     heap: &'static Heap,
-    /// None if the thread was in it already.
-    one: Option<Guard<'static>>,
+    _one: Guard<'static>,
 }
 
 /// Enters the common heap. The caller is in no gate but his own, which he does not enter meanwhile: a visitor there may be waiting
 /// for this heap.
 pub fn enter() -> Entered {
-    let one = (!is_holder()).then(|| {
-        let one = IN_USE.lock();
-        HOLDER.store(this_thread(), Ordering::Relaxed);
-        one
-    });
+    let one = IN_USE.lock();
     let heap = Heap::of(HeapId::COMMON);
     heap.gate.enter();
-    Entered { heap, one }
+    Entered { heap, _one: one }
 }
 
 impl Deref for Entered {
@@ -68,9 +60,6 @@ impl Deref for Entered {
 impl Drop for Entered {
     fn drop(&mut self) {
         self.heap.gate.leave();
-        if self.one.is_some() {
-            HOLDER.store(0, Ordering::Relaxed);
-        }
     }
 }
 
@@ -86,26 +75,12 @@ pub fn give(addr: usize, emptied: bool) -> bool {
     }
 }
 
-/// Whether the calling thread is in it.
-fn is_holder() -> bool {
-    // Relaxed: a thread sees its own stores, and no other's is its own.
-    let holder = HOLDER.load(Ordering::Relaxed);
-    holder != 0 && holder == this_thread()
-}
-
-fn this_thread() -> usize {
-    // SAFETY: pthread_self has no preconditions.
-    unsafe { libc::pthread_self() as usize }
-}
-
 /// Before a fork: nobody but this thread is in the heap.
 pub fn before_fork() {
     IN_USE.hold();
-    HOLDER.store(this_thread(), Ordering::Relaxed);
 }
 
 /// After a fork, in the parent and in the child.
 pub fn after_fork() {
-    HOLDER.store(0, Ordering::Relaxed);
     IN_USE.unlock();
 }
