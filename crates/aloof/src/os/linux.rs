@@ -86,6 +86,13 @@ fn no_huge_pages(addr: usize, len: usize) {
     unsafe { advise(addr, len, libc::MADV_NOHUGEPAGE) };
 }
 
+/// Whether something is mapped at a page.
+fn is_mapped(page: usize) -> bool {
+    let mut state = 0u8;
+    // SAFETY: one page, one byte for its state; a page that is not mapped is an error.
+    unsafe { libc::mincore(ptr::with_exposed_provenance_mut(page), 1, &mut state) == 0 }
+}
+
 /// Gives advice; false if it is refused.
 ///
 /// # Safety
@@ -188,9 +195,8 @@ impl Os for Linux {
             if remap(between, libc::MREMAP_FIXED, to) == Some(to) {
                 return true;
             }
-            // Refused before `to` was unmapped if there are as many mappings as the kernel allows; then it
-            // refuses any other move as well.
-            if remap(between, libc::MREMAP_DONTUNMAP, 0).is_some() {
+            // Refused before `to` was unmapped, if there are as many mappings as the kernel allows, or after it.
+            if !is_mapped(to) && Self::map_at(to, len).is_err() {
                 fault("realloc", from, "the system lost its pages");
             }
             // SAFETY: both are mapped, and `between` is no one else's.
