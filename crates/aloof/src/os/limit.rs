@@ -133,15 +133,30 @@ fn tell_slow() {
     }
 }
 
-/// Resident bytes of the process that are no file's, as the kernel counts them now.
+/// Resident bytes of the process that are no file's, as the kernel counts them now. Where it does not say so, without `/proc` or
+/// without a file descriptor left, the most that ever were, files included: a limit holds then, too.
 pub fn resident() -> usize {
     keep_errno(|| {
         let mut text = [0; 128];
         let fields = read_file(c"/proc/self/statm", &mut text);
-        let mut fields = fields.split(|&c| c == b' ').skip(1).map_while(number);
-        let (all, shared) = (fields.next().unwrap_or(0), fields.next().unwrap_or(0));
-        all.saturating_sub(shared) * System::page_size()
+        of_statm(fields).map_or_else(most_resident, |pages| pages * System::page_size())
     })
+}
+
+/// Pages that are no file's.
+fn of_statm(fields: &[u8]) -> Option<usize> {
+    let mut fields = fields.split(|&c| c == b' ').skip(1).map_while(number);
+    let (all, shared) = (fields.next()?, fields.next()?);
+    Some(all.saturating_sub(shared))
+}
+
+fn most_resident() -> usize {
+    // SAFETY: a struct of numbers, which the call fills.
+    unsafe {
+        let mut usage = core::mem::zeroed::<libc::rusage>();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage.ru_maxrss as usize * 1024
+    }
 }
 
 fn number(digits: &[u8]) -> Option<usize> {
@@ -207,6 +222,16 @@ fn limit_in(groups: &[u8], path: &[u8], file: &[u8]) -> Option<usize> {
 mod tests {
     use super::*;
     use std::os::unix::ffi::OsStrExt;
+
+    #[test]
+    fn resident_memory_is_known_without_proc() {
+        assert_eq!(of_statm(b"9000 500 120 30 0 400 0\n"), Some(380));
+        for unread in [&b""[..], b"9000", b"9000 500"] {
+            assert_eq!(of_statm(unread), None);
+        }
+        let (now, most) = (resident(), most_resident());
+        assert!(now > 100 << 10 && most >= now, "{now} of {most}");
+    }
 
     #[test]
     fn groups_limit_memory_by_a_controller_of_that_name() {

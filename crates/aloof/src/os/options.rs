@@ -22,6 +22,8 @@ static BACKGROUND: AtomicBool = AtomicBool::new(true);
 static DECAY_MS: AtomicU64 = AtomicU64::new(1000);
 static RETAIN: AtomicUsize = AtomicUsize::new(16 << 20);
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
+/// Whether the program or the environment said something about a limit, that there be none included.
+static LIMIT_IS_CHOSEN: AtomicBool = AtomicBool::new(false);
 
 /// A setting that can be changed while the program runs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +53,7 @@ impl Setting {
             Setting::Retain => RETAIN.store(value as usize, Ordering::Relaxed),
             Setting::Limit if value == 0 => return Setting::Limit.set(u64::MAX),
             Setting::Limit => {
+                LIMIT_IS_CHOSEN.store(true, Ordering::Relaxed);
                 LIMIT.store(value as usize, Ordering::Relaxed);
                 limit::watch();
             }
@@ -228,7 +231,7 @@ impl Options {
             setting.read();
         }
         if !Setting::Limit.read()
-            && Setting::Limit.get() == u64::MAX
+            && !LIMIT_IS_CHOSEN.load(Ordering::Relaxed)
             && let Some(bytes) = limit::of_control_group()
         {
             Setting::Limit.set(bytes as u64);
