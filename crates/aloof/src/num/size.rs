@@ -58,7 +58,8 @@ pub const POOL_WORDS: usize = 64;
 /// Blocks of a pool at most.
 pub const POOL_BLOCKS: usize = WORD_BLOCKS * POOL_WORDS;
 
-/// Threads alive at the same time at most (heap ids fit 20 bits; 0 and 1 are reserved).
+/// Heap records at most, and so threads that have one at the same time, but for those of nobody, the common heap, the spare one and
+/// the last.
 pub const HEAPS: usize = 1 << 19;
 
 const _: () = assert!(REGIONS == 8176);

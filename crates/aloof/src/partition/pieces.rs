@@ -100,16 +100,24 @@ pub fn acquire(p: PartitionId, n: u32) -> Option<Piece> {
 
 /// Whether the partition has free sub-regions whose pages may be there. A hint.
 pub fn has_pending(p: PartitionId) -> bool {
-    INDEX[p.0 as usize]
-        .pending
-        .find(0, space::usable_regions(p))
-        .is_some()
+    let (pending, limit) = (&INDEX[p.0 as usize].pending, space::usable_regions(p));
+    while let Some(i) = pending.find(0, limit) {
+        let region = &REGION[p.region(i).0 as usize];
+        if region.masks().pending != 0 {
+            return true;
+        }
+        // Who took the last of a region left its bit.
+        pending.clear(i, || region.masks().pending != 0);
+    }
+    false
 }
 
 /// Tries one region. `Occupied`: something foreign was found; the region is worth another try.
 fn acquire_in(id: RegionId, n: u32) -> Result<Option<Piece>, Refused> {
-    if !space::make_ready(id) {
-        return Err(Refused::NoMemory);
+    match space::make_ready(id) {
+        // Something foreign lies where its tables would: the next region may do.
+        Err(Refused::Occupied) => return Ok(None),
+        made => made?,
     }
     let region = &REGION[id.0 as usize];
     if !space::is_piecewise() {
@@ -350,7 +358,19 @@ pub fn adopt_any(
                 .filter(move |bit| mask >> bit & 1 != 0)
                 .filter(|&bit| is_runs(id.sub(bit)) == runs)
         };
-        if let Some(bit) = wanted().find(|&bit| has_room(id.sub(bit)) && region.adopt(bit)) {
+        let adopted = |&bit: &u32| {
+            let id = id.sub(bit);
+            if !has_room(id) || !region.adopt(bit) {
+                return false;
+            }
+            // Between the look and the adoption it may have been closed, opened by another as the other kind, and left.
+            if is_runs(id) != runs {
+                abandon(id, !runs);
+                return false;
+            }
+            true
+        };
+        if let Some(bit) = wanted().find(adopted) {
             return Some(id.sub(bit));
         }
         index.clear(i, || wanted().next().is_some());

@@ -1,5 +1,6 @@
 //! The tables below the base: the one file that turns an index into the address of its record.
 
+use crate::os::Refused;
 use core::ptr;
 
 use super::{LOCK, MAP, MASK, TAGS, base, commit_table, layout};
@@ -93,14 +94,14 @@ pub fn is_ready(region: RegionId) -> bool {
     READY[region.0 as usize].load(Ordering::Acquire) == IS_READY
 }
 
-/// Makes the descriptors of a region accessible; false if the OS refuses.
-pub fn make_ready(region: RegionId) -> bool {
+/// Makes the descriptors of a region accessible.
+pub fn make_ready(region: RegionId) -> Result<(), Refused> {
     if is_ready(region) {
-        return true;
+        return Ok(());
     }
     let _guard = LOCK.lock();
     if is_ready(region) {
-        return true;
+        return Ok(());
     }
     // Each step is remembered, so that a refusal half way is taken up again later.
     let steps: [(usize, usize); 3] = [
@@ -124,28 +125,25 @@ pub fn make_ready(region: RegionId) -> bool {
         if i < usize::from(done) || (only_subs && i > 0) {
             continue;
         }
-        let made = if i == 2 {
-            commit_tags(addr, len)
+        if i == 2 {
+            commit_tags(addr, len)?;
         } else {
-            commit_table(addr, len).is_ok()
-        };
-        if !made {
-            return false;
+            commit_table(addr, len)?;
         }
         METADATA.fetch_add(len, Ordering::Relaxed);
         ready.store(i as u8 + 1, Ordering::Relaxed);
     }
     ready.store(IS_READY, Ordering::Release);
-    true
+    Ok(())
 }
 
 /// Tags are readable already; they become writable.
-fn commit_tags(addr: usize, len: usize) -> bool {
+fn commit_tags(addr: usize, len: usize) -> Result<(), Refused> {
     use crate::os::{Os, System};
     let page = System::page_size();
     let (start, end) = (align_down(addr, page), align_up(addr + len, page));
     // SAFETY: the tags are mapped in every mode.
-    unsafe { System::commit(start, end - start) }.is_ok()
+    unsafe { System::commit(start, end - start) }
 }
 
 /// Makes pool descriptors accessible up to unit `end`; false if the OS refuses or the table ends.
@@ -198,10 +196,7 @@ pub fn heaps() -> impl Iterator<Item = HeapId> {
 pub fn new_heap() -> Option<HeapId> {
     let _guard = LOCK.lock();
     let id = HeapId(HEAPS_READY.load(Ordering::Relaxed));
-    // The last ids stand for heaps that do not exist.
-    if id.0 as usize >= HEAPS - 2
-        || commit_table(heap::<u8>(id).addr(), layout::HEAP_BYTES).is_err()
-    {
+    if id.0 as usize >= HEAPS || commit_table(heap::<u8>(id).addr(), layout::HEAP_BYTES).is_err() {
         return None;
     }
     METADATA.fetch_add(layout::HEAP_BYTES, Ordering::Relaxed);
