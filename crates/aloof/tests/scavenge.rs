@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use aloof::{Setting, raw};
 use support::block::{Request, touched};
-use support::{Block, KIB, MIB, Random, child, memory};
+use support::{Block, KIB, MIB, Random, child, memory, on_a_thread};
 
 /// Bytes that each thread allocates.
 const EACH: usize = 96 * MIB;
@@ -187,6 +187,31 @@ fn busy_threads_and_the_scavenger_do_not_disturb_each_other() {
                 }
             });
         });
+    });
+}
+
+/// The thread that gives memory back does so while it is wanted, and not while it is not.
+#[test]
+fn the_scavenger_rests_while_it_is_switched_off() {
+    let name = "the_scavenger_rests_while_it_is_switched_off";
+    child::isolated_with(name, &[("ALOOF_DECAY_MS", "200")], || {
+        let free_all = |seed| on_a_thread(move || fill(seed).into_iter().for_each(Block::free));
+        let before = memory::resident();
+        free_all(1);
+        let settled = settles_at(before + 24 * MIB);
+        assert!(settled <= before + 24 * MIB, "{settled} with the scavenger");
+        assert!(Setting::Background.set(0));
+        // It may be at a last look.
+        thread::sleep(Duration::from_millis(500));
+        free_all(2);
+        thread::sleep(Duration::from_secs(2));
+        let left = memory::resident();
+        assert!(left > before + 48 * MIB, "{left} without");
+        assert!(Setting::Background.set(1));
+        // At the next call that takes memory or gives it back.
+        free_all(3);
+        let settled = settles_at(before + 24 * MIB);
+        assert!(settled <= before + 24 * MIB, "{settled} with it again");
     });
 }
 

@@ -137,6 +137,12 @@ extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
             // The last thread that returns ends the process.
             return ptr::null_mut();
         }
+        if !Setting::Background.is_on() {
+            // Who switches it on again has it started again.
+            decay::leave_to_scavenger(false);
+            STATE.store(NONE, Ordering::Relaxed);
+            return ptr::null_mut();
+        }
         let mut more = false;
         if Setting::DecayMs.get() != u64::MAX {
             let reach = if limit::is_near() {
@@ -186,7 +192,7 @@ fn program_is_gone() -> bool {
     fields.next() == Some(b"Z") && fields.nth(16) == Some(b"2")
 }
 
-/// Before a fork: it visits nobody and gives nothing back. The first of the locks.
+/// Before a fork: it visits nobody and gives nothing back. After the lock of the spare record, before all others.
 pub fn before_fork() {
     VISITS.hold();
     partition::PURGES.hold();
