@@ -292,6 +292,8 @@ impl Heap {
             while let Some(id) = shelf.any() {
                 shelf.remove(id);
                 self.release_or_orphan(id);
+                // Who posts meanwhile cannot sweep.
+                self.sweep_if_posted(id);
             }
         }
         self.leave_pools();
