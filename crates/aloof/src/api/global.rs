@@ -87,6 +87,9 @@ unsafe impl GlobalAlloc for Aloof {
         match class_of(layout) {
             // SAFETY: the caller's promise.
             Some(class) => unsafe { fast::free_sized(block, class) },
+            // Aligned to more than 16: its tag tells the class.
+            // SAFETY: as above.
+            None if layout.size() <= SMALL_MAX => unsafe { fast::free(block) },
             None => route::free_slow(block.expose_provenance()),
         }
     }

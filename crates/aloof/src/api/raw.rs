@@ -13,7 +13,7 @@ use crate::heap::tally::Tier;
 use crate::heap::{Place, locate};
 use crate::num::class::SizeClass;
 use crate::num::size::*;
-use crate::os::linux::keep_errno;
+use crate::os::linux::{keep_errno, set_errno_no_memory};
 use crate::stats::Stats;
 use crate::thread::front;
 
@@ -235,6 +235,10 @@ pub unsafe fn realloc_aligned(block: *mut u8, size: usize, align: usize) -> *mut
     let size = size.max(1);
     let addr = block.expose_provenance();
     let have = resize::usable("realloc", addr);
+    if size > REQUEST_MAX {
+        set_errno_no_memory();
+        return core::ptr::null_mut();
+    }
     if resize::in_place(addr, have, size) {
         return block;
     }
@@ -269,8 +273,9 @@ pub fn tier_of(block: *const u8) -> Option<Tier> {
     })
 }
 
-/// Gives free memory back to the OS now: what the calling thread has cached, and all free sub-regions. True if
-/// some went back.
+/// Gives free memory back to the OS now: what the calling thread has cached, free pages in all heaps whose threads are not inside
+/// the allocator, and all free sub-regions. True if some of the last went back. Takes time proportional to the number of free
+/// pieces; other threads may allocate meanwhile.
 pub fn purge() -> bool {
     route::purge()
 }

@@ -272,7 +272,7 @@ fn again_slow<T>(size: usize, take: impl FnOnce() -> Option<T>) -> Option<T> {
     block
 }
 
-/// Gives the calling thread's caches and all free sub-regions back to the OS. True if some went back.
+/// See [`purge`](super::raw::purge).
 pub fn purge() -> bool {
     with_heap(Heap::purge);
     partition::purge_down_to(0) > 0
