@@ -18,18 +18,20 @@ pub fn start(dir: &[u8]) {
         // SAFETY: the path is null-terminated: the options refuse one that does not fit. The file is ours, and the
         // mapping goes where the kernel chooses.
         unsafe {
-            let fd = libc::open(path.as_bytes().as_ptr().cast(), flags, 0o644);
+            // Raw calls: those of the C library are points at which a thread may be cancelled.
+            let (path, zeros) = (path.as_bytes().as_ptr(), [0u64; 2].as_ptr());
+            let fd = libc::syscall(libc::SYS_openat, libc::AT_FDCWD, path, flags, 0o644) as i32;
             if fd < 0 {
                 return;
             }
-            if libc::write(fd, [0u64; 2].as_ptr().cast(), 16) == 16 {
+            if libc::syscall(libc::SYS_write, fd, zeros, 16) == 16 {
                 let prot = libc::PROT_READ | libc::PROT_WRITE;
                 let at = libc::mmap(ptr::null_mut(), 16, prot, libc::MAP_SHARED, fd, 0);
                 if at != libc::MAP_FAILED {
                     FIGURES.store(at.expose_provenance(), Ordering::Release);
                 }
             }
-            libc::close(fd);
+            libc::syscall(libc::SYS_close, fd);
         }
     });
 }
