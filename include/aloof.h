@@ -78,8 +78,8 @@ void aloof_free(void *block);
 /* The bytes that may be used at `block`: at least what was asked for. 0 for null. */
 size_t aloof_usable_size(const void *block);
 
-/* Gives every free page back to the system now. Returns 1 if something went back, 0 if there was nothing. Takes time
- * proportional to the number of free pieces; other threads may allocate meanwhile. */
+/* Gives every free page back to the system now. Returns 1 if whole sub-regions (4 MiB and more) went back, 0 if at most
+ * pages between live blocks did. Takes time proportional to the number of free pieces; other threads may allocate meanwhile. */
 int aloof_purge(void);
 
 /* Changes a setting while the program runs, by its name in the environment, less ALOOF_, in lower case: "decay_ms"

@@ -319,17 +319,23 @@ NEW(_ZnamRKSt9nothrow_t, 0, (size_t size, void *tag), (size, tag), 1, size_t, vo
 NEW(_ZnwmSt11align_val_tRKSt9nothrow_t, 1, (size_t size, size_t align, void *tag), (size, align, tag), 1, size_t, size_t, void *)
 NEW(_ZnamSt11align_val_tRKSt9nothrow_t, 1, (size_t size, size_t align, void *tag), (size, align, tag), 1, size_t, size_t, void *)
 
-#define DELETE(name, parameters, arguments, ...)                                                                       \
+/* "direct": the forms that are not basic give to the allocator what the program's own basic ones gave them. */
+#define DELETE(name, basic, parameters, arguments, ...)                                                                \
     void name parameters                                                                                               \
     {                                                                                                                  \
         NEXT(void, name, __VA_ARGS__)                                                                                  \
         forget(block);                                                                                                 \
+        if (!basic && broken("direct")) {                                                                              \
+            ((void (*)(void *))look_up("free"))(block);                                                                \
+            return;                                                                                                    \
+        }                                                                                                              \
         next_##name arguments;                                                                                         \
     }
-DELETE(_ZdlPv, (void *block), (block), void *)
-DELETE(_ZdaPv, (void *block), (block), void *)
-DELETE(_ZdlPvm, (void *block, size_t size), (block, size), void *, size_t)
-DELETE(_ZdaPvm, (void *block, size_t size), (block, size), void *, size_t)
+DELETE(_ZdlPv, 1, (void *block), (block), void *)
+DELETE(_ZdaPv, 0, (void *block), (block), void *)
+DELETE(_ZdlPvm, 0, (void *block, size_t size), (block, size), void *, size_t)
+DELETE(_ZdaPvm, 0, (void *block, size_t size), (block, size), void *, size_t)
+DELETE(_ZdlPvmSt11align_val_t, 0, (void *block, size_t size, size_t align), (block, size, align), void *, size_t, size_t)
 
 static int (*real_main)(int, char **, char **);
 

@@ -4,6 +4,7 @@
 //! alignment, `RKSt9nothrow_t` the request to return null instead of throwing.
 
 use crate::cxx_fail::{new_slow, nothrow_slow};
+use crate::cxx_replaced;
 use core::ffi::c_void;
 use core_aloof::raw;
 
@@ -81,26 +82,57 @@ macro_rules! operators {
 
 type Nothrow = *const c_void;
 
+/// An operator that is not basic: the program's own basic one, if it has one, or else what ours does.
+macro_rules! or_ours {
+    ($basic:ident($($argument:expr),*), $ours:expr) => {
+        match cxx_replaced::$basic() {
+            None => $ours,
+            Some(operator) => operator($($argument),*),
+        }
+    };
+}
+
 operators! {
     _Znwm(size: usize) -> *mut c_void = new_plain(size);
-    _Znam(size: usize) -> *mut c_void = new_plain(size);
     _ZnwmSt11align_val_t(size: usize, align: usize) -> *mut c_void = new(size, align);
-    _ZnamSt11align_val_t(size: usize, align: usize) -> *mut c_void = new(size, align);
-    _ZnwmRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = new_plain_nothrow(size);
-    _ZnamRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = new_plain_nothrow(size);
-    _ZnwmSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, align);
-    _ZnamSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void = new_nothrow(size, align);
-
     _ZdlPv(block: *mut c_void) = raw::free(block.cast());
-    _ZdaPv(block: *mut c_void) = raw::free(block.cast());
-    _ZdlPvm(block: *mut c_void, _size: usize) = raw::free(block.cast());
-    _ZdaPvm(block: *mut c_void, _size: usize) = raw::free(block.cast());
     _ZdlPvSt11align_val_t(block: *mut c_void, _align: usize) = raw::free(block.cast());
-    _ZdaPvSt11align_val_t(block: *mut c_void, _align: usize) = raw::free(block.cast());
-    _ZdlPvmSt11align_val_t(block: *mut c_void, _size: usize, _align: usize) = raw::free(block.cast());
-    _ZdaPvmSt11align_val_t(block: *mut c_void, _size: usize, _align: usize) = raw::free(block.cast());
-    _ZdlPvRKSt9nothrow_t(block: *mut c_void, _tag: Nothrow) = raw::free(block.cast());
-    _ZdaPvRKSt9nothrow_t(block: *mut c_void, _tag: Nothrow) = raw::free(block.cast());
-    _ZdlPvSt11align_val_tRKSt9nothrow_t(block: *mut c_void, _align: usize, _tag: Nothrow) = raw::free(block.cast());
-    _ZdaPvSt11align_val_tRKSt9nothrow_t(block: *mut c_void, _align: usize, _tag: Nothrow) = raw::free(block.cast());
+
+    _Znam(size: usize) -> *mut c_void = or_ours!(new(size), new_plain(size));
+    _ZnamSt11align_val_t(size: usize, align: usize) -> *mut c_void = or_ours!(new_aligned(size, align), new(size, align));
+    _ZnwmRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = or_ours!(new(size), new_plain_nothrow(size));
+    _ZnamRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = or_ours!(new_array(size), new_plain_nothrow(size));
+    _ZnwmSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void =
+        or_ours!(new_aligned(size, align), new_nothrow(size, align));
+    _ZnamSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void =
+        or_ours!(new_array_aligned(size, align), new_nothrow(size, align));
+
+    _ZdaPv(block: *mut c_void) = or_ours!(delete(block), raw::free(block.cast()));
+    _ZdlPvm(block: *mut c_void, _size: usize) = or_ours!(delete(block), raw::free(block.cast()));
+    _ZdaPvm(block: *mut c_void, _size: usize) = or_ours!(delete_array(block), raw::free(block.cast()));
+    _ZdlPvRKSt9nothrow_t(block: *mut c_void, _tag: Nothrow) = or_ours!(delete(block), raw::free(block.cast()));
+    _ZdaPvRKSt9nothrow_t(block: *mut c_void, _tag: Nothrow) = or_ours!(delete_array(block), raw::free(block.cast()));
+    _ZdaPvSt11align_val_t(block: *mut c_void, align: usize) = or_ours!(delete_aligned(block, align), raw::free(block.cast()));
+    _ZdlPvmSt11align_val_t(block: *mut c_void, _size: usize, align: usize) =
+        or_ours!(delete_aligned(block, align), raw::free(block.cast()));
+    _ZdaPvmSt11align_val_t(block: *mut c_void, _size: usize, align: usize) =
+        or_ours!(delete_array_aligned(block, align), raw::free(block.cast()));
+    _ZdlPvSt11align_val_tRKSt9nothrow_t(block: *mut c_void, align: usize, _tag: Nothrow) =
+        or_ours!(delete_aligned(block, align), raw::free(block.cast()));
+    _ZdaPvSt11align_val_tRKSt9nothrow_t(block: *mut c_void, align: usize, _tag: Nothrow) =
+        or_ours!(delete_array_aligned(block, align), raw::free(block.cast()));
+}
+
+/// Addresses of our basic operators, in the order of `cxx_replaced`.
+pub(crate) fn basic() -> [usize; 8] {
+    [
+        _Znwm as *const () as usize,
+        _Znam as *const () as usize,
+        _ZnwmSt11align_val_t as *const () as usize,
+        _ZnamSt11align_val_t as *const () as usize,
+        _ZdlPv as *const () as usize,
+        _ZdaPv as *const () as usize,
+        _ZdlPvSt11align_val_t as *const () as usize,
+        _ZdaPvSt11align_val_t as *const () as usize,
+    ]
 }

@@ -61,6 +61,15 @@ fn in_sight() -> &'static InSight {
     unsafe { &aloof_in_sight }
 }
 
+/// What calls of this name by the program meet; null where no loader can tell.
+pub fn find_visible(name: &CStr) -> *const c_void {
+    match in_sight().symbol {
+        // SAFETY: the name is a C string.
+        Some(symbol) => unsafe { symbol(libc::RTLD_DEFAULT, name.as_ptr()) },
+        None => null_mut(),
+    }
+}
+
 /// Looks a name up in the C++ runtimes that are already loaded; loads none.
 fn out_of_sight(name: &CStr) -> *const c_void {
     let Some(symbol) = in_sight().symbol else {

@@ -5,7 +5,8 @@
 //!
 //! - `c`: the C family and its POSIX and BSD relatives;
 //! - `glibc`: what glibc adds (tuning, statistics, the `__libc_` names);
-//! - `cxx` and `cxx_fail`: operator new and delete, and what operator new does when it is refused;
+//! - `cxx`, `cxx_fail` and `cxx_replaced`: operator new and delete, what operator new does when it is refused, and what the other
+//!   forms do where the program has basic ones of its own;
 //! - `own` and `stats`: the `aloof_` functions of `include/aloof.h`.
 //!
 //! errno belongs to this door: the core's cold path sets ENOMEM for it when it refuses a request, so the wrappers of the
@@ -15,6 +16,7 @@
 mod c;
 mod cxx;
 mod cxx_fail;
+mod cxx_replaced;
 mod glibc;
 mod own;
 mod stats;

@@ -14,6 +14,10 @@ fn handler() -> Case {
     Case::new("new.cpp", &["handler"]).fault("new-deaf", "handler: called 0 times instead of 3")
 }
 
+fn replaced(mode: &'static str) -> Case {
+    Case::new("replaced.cpp", &[mode]).fault("direct", "signal 6")
+}
+
 behaviours! {
     all_forms = forms();
     refusal_throws_bad_alloc = throwing();
@@ -21,6 +25,9 @@ behaviours! {
     nothrow_gives_null = Case::new("new.cpp", &["nothrow"])
         .fault("nothrow-null", "instead of 3")
         .fault("nothrow-throws", "signal 6");
+    replaced_basic_operators_serve_the_others = replaced("plain");
+    replaced_basic_operators_serve_arrays = replaced("arrays");
+    replaced_aligned_operators_serve_the_others = replaced("aligned");
     containers = Case::new("new.cpp", &["containers"]).fault("scribble-odd", "content: ");
 }
 
@@ -36,6 +43,14 @@ fn the_archive_gives_the_same() {
         ] {
             case.link(link).hold();
         }
+    }
+}
+
+/// Linked first or preloaded, the program's own operators come before the library's.
+#[test]
+fn replaced_operators_serve_where_the_library_is_linked() {
+    for mode in ["plain", "arrays", "aligned"] {
+        Case::new("replaced.cpp", &[mode]).link(Link::Shared).hold();
     }
 }
 
