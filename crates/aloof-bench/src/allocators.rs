@@ -66,6 +66,11 @@ pub fn choose(args: &Args, tools: &Tools) -> Result<Vec<Allocator>> {
         list.push(aloof(args, tools)?);
     }
     for peer in peer_names(args) {
+        let own = peer.split_once('=').map(|(name, _)| name);
+        if let Some(name) = own.filter(|name| known().chain(["aloof"]).any(|taken| taken == *name))
+        {
+            bail!("'{name}' is the name of an allocator that is known: give your library another");
+        }
         let allocator = find(&peer, args, tools)?;
         if !list.iter().any(|a: &Allocator| a.name == allocator.name) {
             list.push(allocator);
@@ -86,6 +91,12 @@ pub fn choose(args: &Args, tools: &Tools) -> Result<Vec<Allocator>> {
         };
         for allocator in list.iter_mut().filter(|a| in_rust(&a.name)) {
             allocator.rust_binary = Some(peers::rust_binary(&allocator.name, tools)?);
+        }
+        if list[0].rust_binary.is_none() {
+            bail!(
+                "the suite `rust` cannot be built on {}, which comes first: name a crate or glibc first, or other suites",
+                list[0].name
+            );
         }
     }
     Ok(list)
@@ -115,7 +126,7 @@ pub fn aloof_library(args: &Args, tools: &Tools) -> Result<PathBuf> {
         .unwrap_or_else(|| tools.release.join("libaloof.so"));
     fs::canonicalize(&library).with_context(|| {
         format!(
-            "aloof's library is not at {}: run `cargo build --release`, or name it with --aloof-lib",
+            "aloof's library is not at {}: name another with --aloof-lib",
             library.display()
         )
     })
@@ -124,7 +135,7 @@ pub fn aloof_library(args: &Args, tools: &Tools) -> Result<PathBuf> {
 fn aloof(args: &Args, tools: &Tools) -> Result<Allocator> {
     Ok(Allocator {
         name: "aloof".into(),
-        version: format!("aloof {}", env!("CARGO_PKG_VERSION")),
+        version: format!("aloof {}{}", env!("CARGO_PKG_VERSION"), tools.commit(args)),
         preload: Some(aloof_library(args, tools)?),
         rust_binary: None,
     })

@@ -53,10 +53,11 @@ pub struct Args {
     pub html: Option<PathBuf>,
 
     /// Measure nothing: show the run that this JSON file holds, of which passes may be missing.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["suite", "peers", "threads", "runs", "quick", "only", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["suite", "peers", "threads", "runs", "quick", "only", "json", "processor_time", "without_aloof", "timeout", "aloof_lib"])]
     pub from: Option<PathBuf>,
 
-    /// The aloof library to measure [default: libaloof.so in the workspace's target/release].
+    /// The aloof library to measure [default: libaloof.so of this workspace, built if it is not up to date]. The suite `rust` has
+    /// the workspace's aloof built in, whatever this says.
     #[arg(long, value_name = "PATH", global = true)]
     pub aloof_lib: Option<PathBuf>,
 

@@ -29,6 +29,7 @@ pub use args::{Args, Suite, Task};
 pub use gate::GateArgs;
 
 use anyhow::{Context, Result};
+use std::io::Write;
 use std::process::ExitCode;
 
 /// Measures what is asked for.
@@ -46,11 +47,13 @@ pub fn main(args: Args) -> Result<ExitCode> {
     if let Some(Task::Gate(gate)) = &args.command {
         return gate::run(&args, gate);
     }
+    for file in [&args.json, &args.html].into_iter().flatten() {
+        record::check_writable(file)?;
+    }
     let report = match &args.from {
         Some(path) => record::read(path)?,
         None => measured(&args)?,
     };
-    print!("{}", table::render(&report));
     if let Some(path) = &args.json {
         record::write(&report, path).with_context(|| format!("cannot write {}", path.display()))?;
     }
@@ -58,6 +61,8 @@ pub fn main(args: Args) -> Result<ExitCode> {
         std::fs::write(path, html::render(&report))
             .with_context(|| format!("cannot write {}", path.display()))?;
     }
+    // Last, and nothing is lost if nobody reads it.
+    let _ = std::io::stdout().write_all(table::render(&report).as_bytes());
     Ok(if report.rows.iter().any(|row| row.failed) {
         ExitCode::from(1)
     } else {

@@ -25,6 +25,12 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// For each suite, the first allocator against each other one.
     pub geomeans: Vec<Geomean>,
+    /// Passes over all workloads that were made, of those that were asked for; 0 where an older run does not tell.
+    #[serde(default)]
+    pub passes_done: usize,
+    /// See `passes_done`.
+    #[serde(default)]
+    pub passes_planned: usize,
 }
 
 impl Report {
@@ -37,6 +43,49 @@ impl Report {
         } else {
             format!("{least} to {most}")
         }
+    }
+
+    /// A sentence about a run that did not come to its end.
+    pub fn cut_short(&self) -> Option<String> {
+        (self.passes_done < self.passes_planned).then(|| {
+            let s = if self.passes_done == 1 { "" } else { "es" };
+            format!(
+                "cut short: {} pass{s} of {}",
+                self.passes_done, self.passes_planned
+            )
+        })
+    }
+
+    /// Refuses rows that no run leaves: of an allocator that is not named, or a workload without one of its suite's.
+    fn check(&self) -> anyhow::Result<()> {
+        let unknown = |row: &&Row| !self.allocators.iter().any(|a| a.name == row.allocator);
+        if let Some(row) = self.rows.iter().find(unknown) {
+            bail!(
+                "a row is of {}, which is none of the allocators",
+                row.allocator
+            );
+        }
+        for suite in self.rows.chunk_by(|a, b| a.suite == b.suite) {
+            let lines =
+                || suite.chunk_by(|a, b| (&a.workload, a.threads) == (&b.workload, b.threads));
+            let most = lines().max_by_key(|line| line.len()).unwrap_or_default();
+            let names = |line: &[Row]| {
+                line.iter()
+                    .map(|row| row.allocator.clone())
+                    .collect::<Vec<_>>()
+            };
+            if let Some(line) = lines().find(|line| names(line) != names(most)) {
+                bail!(
+                    "{} {} with {} threads has rows of {}, others of {}",
+                    line[0].suite,
+                    line[0].workload,
+                    line[0].threads,
+                    names(line).join(", "),
+                    names(most).join(", ")
+                );
+            }
+        }
+        Ok(())
     }
 }
 
@@ -113,6 +162,20 @@ pub struct Geomean {
     pub failed: usize,
 }
 
+/// Refuses a file that could not be written when all is measured. Leaves no trace.
+pub fn check_writable(path: &Path) -> anyhow::Result<()> {
+    let existed = path.exists();
+    fs::OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    if !existed {
+        fs::remove_file(path)?;
+    }
+    Ok(())
+}
+
 /// Writes the report as JSON, whole or not at all.
 pub fn write(report: &Report, path: &Path) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(report)?;
@@ -132,6 +195,9 @@ pub fn read(path: &Path) -> anyhow::Result<Report> {
     if report.allocators.is_empty() {
         bail!("{} names no allocator", path.display());
     }
+    report
+        .check()
+        .with_context(|| format!("{} is no run that --json wrote", path.display()))?;
     Ok(report)
 }
 
@@ -173,9 +239,15 @@ mod tests {
 
     #[test]
     fn a_run_tells_how_often_it_measured_and_can_be_read_again() {
-        let row = |runs| Row {
-            runs,
-            ..Row::default()
+        let mut workload = 0;
+        let mut row = |runs| {
+            workload += 1;
+            Row {
+                workload: workload.to_string(),
+                allocator: "aloof".into(),
+                runs,
+                ..Row::default()
+            }
         };
         let mut report = Report {
             started_unix: 1,
@@ -189,6 +261,8 @@ mod tests {
             }],
             rows: vec![row(3), row(3)],
             geomeans: Vec::new(),
+            passes_done: 3,
+            passes_planned: 3,
         };
         assert_eq!(report.runs(), "3");
         report.rows.push(row(9));
@@ -197,6 +271,36 @@ mod tests {
         write(&report, &path).unwrap();
         let again = read(&path).unwrap();
         assert_eq!((again.runs(), again.allocators.len()), (report.runs(), 1));
+        let refused = |change: fn(&mut Report)| {
+            let mut report = report.clone();
+            change(&mut report);
+            write(&report, &path).unwrap();
+            format!("{:#}", read(&path).unwrap_err())
+        };
+        let why = refused(|r| r.rows[1].allocator = "other".into());
+        assert!(why.contains("none of the allocators"), "{why}");
+        let why = refused(|r| {
+            r.allocators.push(AllocatorNote {
+                name: "peer".into(),
+                version: String::new(),
+            });
+            let peers = r.rows[..2].iter().map(|row| Row {
+                allocator: "peer".into(),
+                ..row.clone()
+            });
+            let peers: Vec<Row> = peers.collect();
+            r.rows = vec![
+                r.rows[0].clone(),
+                peers[0].clone(),
+                r.rows[1].clone(),
+                peers[1].clone(),
+                r.rows[2].clone(),
+            ];
+        });
+        assert!(
+            why.contains("has rows of aloof, others of aloof, peer"),
+            "{why}"
+        );
         fs::write(&path, "{\"rows\":[]}").unwrap();
         let refused = read(&path).unwrap_err().to_string();
         assert!(refused.contains("no run that --json wrote"), "{refused}");

@@ -32,7 +32,7 @@ pub fn run(
         .flat_map(|w| (0..allocators.len()).map(move |a| (w, a)))
         .filter(|&(w, a)| allocators[a].takes_part(&workloads[w]))
         .collect();
-    let report = |samples: &[Vec<Vec<Sample>>]| {
+    let report = |samples: &[Vec<Vec<Sample>>], passes_done| {
         let rows: Vec<Row> = workloads
             .iter()
             .zip(samples)
@@ -58,6 +58,8 @@ pub fn run(
                 })
                 .collect(),
             rows,
+            passes_done,
+            passes_planned: runs,
         }
     };
     let mut progress = Progress::new(runs, &plan);
@@ -67,12 +69,14 @@ pub fn run(
             sampler.take(turn, &mut progress);
         }
         // A run that is cut short leaves the passes that were whole.
-        if let Some(path) = args.json.as_ref().filter(|_| pass < runs) {
-            record::write(&report(&sampler.samples), path)?;
+        if let Some(path) = args.json.as_ref().filter(|_| pass < runs)
+            && let Err(why) = record::write(&report(&sampler.samples, pass), path)
+        {
+            eprintln!("cannot write {} yet: {why:#}", path.display());
         }
     }
     progress.end();
-    Ok(report(&sampler.samples))
+    Ok(report(&sampler.samples, runs))
 }
 
 /// A plan of (workload, allocator), by workloads, with the allocators of each turned by the share of the passes that are

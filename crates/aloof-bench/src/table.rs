@@ -24,6 +24,9 @@ pub fn render(report: &Report) -> String {
     for allocator in &report.allocators {
         let _ = writeln!(text, "  {:14} {}", allocator.name, allocator.version);
     }
+    if let Some(cut) = report.cut_short() {
+        let _ = writeln!(text, "{cut}");
+    }
     let mut suites: Vec<&str> = report.rows.iter().map(|row| row.suite.as_str()).collect();
     suites.dedup();
     for suite in suites {
@@ -52,16 +55,20 @@ fn suite_tables(report: &Report, suite: &str, text: &mut String) {
     let runs = report.runs();
     let _ = writeln!(
         text,
-        "\n{suite}: {} time of {subject}, and its ratio to each peer (below 1: {subject} is faster; median of {runs}, +- quartile distance)",
+        "\n{suite}: {} time of {subject}, and its ratio to each peer (below 1: {subject} is faster; median of {runs}, +- quartile distance, or measured once)",
         report.clock
     );
+    let spread = |row: &Row, share: f64| match row.runs {
+        1 => "once".to_owned(),
+        _ => format!("+-{:.0}%", share * 100.0),
+    };
     let time = |row: &Row| match row.time_ratio {
-        Some(ratio) => format!("{ratio:.2} +-{:.0}%", row.time_ratio_spread * 100.0),
+        Some(ratio) => format!("{ratio:.2} {}", spread(row, row.time_ratio_spread)),
         None => "-".into(),
     };
     let own_time = |row: &Row| match row.ns_per_op {
-        Some(ns) => format!("{ns:.1} ns/op +-{:.0}%", row.spread * 100.0),
-        None => format!("{:.3} s +-{:.0}%", row.seconds, row.spread * 100.0),
+        Some(ns) => format!("{ns:.1} ns/op {}", spread(row, row.spread)),
+        None => format!("{:.3} s {}", row.seconds, spread(row, row.spread)),
     };
     let time_mean = |g: &crate::record::Geomean| g.time;
     let _ = writeln!(text, "{}", table(report, suite, own_time, time, time_mean));
@@ -190,7 +197,31 @@ mod tests {
                 .into(),
             rows,
             geomeans: Vec::new(),
+            passes_done: 0,
+            passes_planned: 0,
         }
+    }
+
+    #[test]
+    fn what_was_measured_once_has_no_spread_and_a_run_cut_short_says_so() {
+        let mut report = report();
+        assert!(!render(&report).contains("cut short"));
+        (report.passes_done, report.passes_planned) = (1, 3);
+        let whole = |rows: &mut Vec<Row>, runs| rows.iter_mut().for_each(|row| row.runs = runs);
+        whole(&mut report.rows, 1);
+        let text = render(&report);
+        assert!(
+            text.contains("0.25 once") && !text.contains("+-0%"),
+            "{text}"
+        );
+        assert!(text.contains("cut short: 1 pass of 3"), "{text}");
+        report.passes_done = 3;
+        whole(&mut report.rows, 3);
+        let text = render(&report);
+        assert!(
+            text.contains("0.25 +-0%") && !text.contains("cut short"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -42,11 +42,33 @@ impl Tools {
             workspace,
             claim: OnceCell::new(),
         };
+        let manifest = tools.workspace.join("Cargo.toml");
         if args.worker.is_none() {
-            let manifest = tools.workspace.join("Cargo.toml");
             tools.build(&manifest, &["-p", "aloof-bench-worker"])?;
         }
+        // Else what is measured could be older than the source.
+        if args.aloof_lib.is_none() && !args.without_aloof {
+            tools.build(&manifest, &["-p", "aloof-c"])?;
+        }
         Ok(tools)
+    }
+
+    /// The commit that the measured library is of, in brackets, and whether files were changed since; empty where nobody knows.
+    pub fn commit(&self, args: &Args) -> String {
+        let known = args.aloof_lib.is_none();
+        let git = known.then(|| {
+            Command::new("git")
+                .arg("-C")
+                .arg(&self.workspace)
+                .args(["describe", "--always", "--dirty"])
+                .output()
+        });
+        match git {
+            Some(Ok(output)) if output.status.success() => {
+                format!(" ({})", String::from_utf8_lossy(&output.stdout).trim())
+            }
+            _ => String::new(),
+        }
     }
 
     /// Makes `data` this run's until it ends; refused while another has it: each writes there what the other's programs read.

@@ -222,6 +222,18 @@ fn misuse_is_told_with_a_status_of_its_own() {
             "no such workload",
         ],
         &["gate", "--aloof-lib", "/nowhere/lib.so"],
+        // Known before anything is measured.
+        &["--suite", "small", "--json", "/nowhere/run.json"],
+        &["--suite", "small", "--html", "/nowhere/run.html"],
+        &["--suite", "small", "--peers", "glibc=/bin/true"],
+        &[
+            "--suite",
+            "rust",
+            "--without-aloof",
+            "--peers",
+            "own=/bin/true",
+        ],
+        &["--from", "/nowhere/run.json", "--processor-time"],
     ] {
         let output = bench(args, None);
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -7,8 +7,10 @@ use std::process::ExitCode;
 pub const NOT_FOUND: u8 = 127;
 /// What a shell returns for a command it finds but cannot execute.
 pub const NOT_EXECUTABLE: u8 = 126;
-/// The program could be executed, but not on aloof; also the status of every error without one of its own.
+/// The program could be executed, but not on aloof; also the status of every other error of `aloof run` without one of its own.
 pub const REFUSED: u8 = 1;
+/// The command line makes no sense, or a tool or file that it needs is missing: as clap has it.
+pub const MISUSED: u8 = 2;
 
 /// A message for the user and the exit status that goes with it.
 #[derive(Debug)]
@@ -56,11 +58,11 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// The exit status of an error.
-pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+/// The exit status of an error: its own, or else this one.
+pub fn exit_code(error: &anyhow::Error, otherwise: u8) -> ExitCode {
     ExitCode::from(
         error
             .downcast_ref::<Failure>()
-            .map_or(REFUSED, |failure| failure.code),
+            .map_or(otherwise, |failure| failure.code),
     )
 }

@@ -38,13 +38,14 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Run(args) => run::main(args),
-        Command::Bench(args) => aloof_bench::main(args),
+    let (done, status) = match Cli::parse().command {
+        Command::Run(args) => (run::main(args), failure::REFUSED),
+        // 1 is that a measurement failed.
+        Command::Bench(args) => (aloof_bench::main(args), failure::MISUSED),
     };
     done.unwrap_or_else(|error| {
         // The exit status still tells when nobody reads stderr.
         let _ = writeln!(std::io::stderr(), "aloof: {error:#}");
-        failure::exit_code(&error)
+        failure::exit_code(&error, status)
     })
 }

@@ -60,6 +60,9 @@ fn head(report: &Report, page: &mut String) {
         (report.elapsed_seconds / 60.0).ceil(),
         escape(&report.command),
     );
+    if let Some(cut) = report.cut_short() {
+        let _ = write!(page, "<p class=\"failed\">{cut}</p>");
+    }
     let failed: Vec<&Row> = report.rows.iter().filter(|row| row.failed).collect();
     if !failed.is_empty() {
         let _ = write!(
@@ -71,7 +74,7 @@ fn head(report: &Report, page: &mut String) {
             let _ = write!(
                 page,
                 "<li>{} {} ×{} on {}: {}</li>",
-                row.suite,
+                escape(&row.suite),
                 escape(&row.workload),
                 row.threads,
                 escape(&row.allocator),
@@ -89,9 +92,9 @@ fn summary(report: &Report, page: &mut String) {
     let _ = write!(
         page,
         "<h2>Summary</h2><p class=\"note\">Geometric means of {subject}'s ratio to each peer: below 1, {subject} is faster or leaner. \
-         Each ratio is the median over runs made next to each other.</p><div class=\"scroll\"><table><tr><th>peer</th><th>version</th>"
+         A ratio of times is the median over runs made next to each other, one of memory that of the medians.</p><div class=\"scroll\"><table><tr><th>peer</th><th>version</th>"
     );
-    for suite in &suites {
+    for suite in suites.iter().map(|suite| escape(suite)) {
         let _ = write!(page, "<th>{suite}, time</th><th>{suite}, memory</th>");
     }
     page.push_str("</tr>");
@@ -123,11 +126,11 @@ fn summary(report: &Report, page: &mut String) {
 }
 
 fn section(report: &Report, suite: &str, palette: &Palette, page: &mut String) {
-    let subject = escape(&report.allocators[0].name);
+    let (subject, title) = (escape(&report.allocators[0].name), escape(suite));
     let _ = write!(
         page,
-        "<h2>{suite}</h2><h3>Time ({}): {subject} / peer</h3><p class=\"note\">One dot a peer; left of 1 {subject} is faster.</p>{}",
-        report.clock,
+        "<h2>{title}</h2><h3>Time ({}): {subject} / peer</h3><p class=\"note\">One dot a peer; left of 1 {subject} is faster.</p>{}",
+        escape(&report.clock),
         plots::ratios(report, suite, palette, |row| row.time_ratio)
     );
     let _ = write!(
@@ -155,7 +158,8 @@ fn section(report: &Report, suite: &str, palette: &Palette, page: &mut String) {
 fn table(report: &Report, suite: &str, page: &mut String) {
     let _ = write!(
         page,
-        "<details><summary>All figures of {suite}</summary><div class=\"scroll\"><table>"
+        "<details><summary>All figures of {}</summary><div class=\"scroll\"><table>",
+        escape(suite)
     );
     page.push_str("<tr><th>workload</th><th>threads</th><th>allocator</th><th>seconds</th><th>spread</th><th>ns a pair</th><th>user s</th><th>system s</th><th>page faults</th><th>peak MiB</th><th>end MiB</th><th>time ratio</th></tr>");
     let mib = |bytes: u64| short(bytes as f64 / f64::from(1 << 20));
@@ -173,9 +177,13 @@ fn table(report: &Report, suite: &str, page: &mut String) {
         }
         let _ = write!(
             page,
-            "<td>{:.4}</td><td>{:.1} %</td><td>{}</td><td>{:.3}</td><td>{:.3}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            "<td>{:.4}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.3}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             row.seconds,
-            row.spread * 100.0,
+            if row.runs == 1 {
+                "once".to_owned()
+            } else {
+                format!("{:.1} %", row.spread * 100.0)
+            },
             row.ns_per_op.map_or(String::new(), short),
             row.user_seconds,
             row.system_seconds,

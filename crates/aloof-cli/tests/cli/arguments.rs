@@ -44,6 +44,18 @@ fn misuse_is_told_and_ends_with_2() {
 }
 
 #[test]
+fn a_measurement_that_cannot_begin_ends_with_2() {
+    for arguments in [
+        &["bench", "--runs", "0"][..],
+        &["bench", "--from", "/nowhere/run.json"],
+    ] {
+        let output = ends_with(clean(ALOOF).args(arguments), 2);
+        has(&stderr(&output), &["aloof: "]);
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
 fn everything_after_the_program_is_the_programs() {
     for arguments in [
         &["--", "printf", "%s|"][..],
