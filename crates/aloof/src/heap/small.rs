@@ -1,8 +1,8 @@
 //! Small blocks: the slot cache and the pools behind it.
 //!
 //! Blocks are taken from the fullest pools, so that others empty. A magazine works against that: what is freed in a pool
-//! that should empty is handed out again. Where the blocks in use are **spread** over pools most of which are sparse, the
-//! class does without its magazine until they are not: `malloc` takes from the slot, and `free` gives to the pool.
+//! that should empty is handed out again. Where the blocks in use are **spread** over pools of which many are sparse, the
+//! class does without its magazine until few are: `malloc` takes from the slot, and `free` gives to the pool.
 
 use super::flush::block_fault;
 use super::lending::Found;
