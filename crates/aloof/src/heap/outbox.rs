@@ -20,13 +20,13 @@ use crate::sync::{Ordering, fence};
 
 /// Places that a parcel may have: those of a line.
 const WAYS: usize = 4;
-/// Blocks that the outbox holds at most.
+/// Blocks that come into the outbox before all are posted: it holds no more.
 const BLOCKS: u32 = 512;
 /// Posts of small blocks to pools of ended threads between two looks at them.
 const COLLECT_EVERY: u32 = 32;
 /// Sweeps of one orphan in a row, when others post to it meanwhile.
 const SWEEPS: usize = 3;
-/// Bytes that the outbox holds at most.
+/// The same in bytes.
 const BYTES: u32 = 256 << 10;
 
 impl Parcel {
