@@ -1,5 +1,5 @@
 // A program with basic operators new and delete of its own, which put a header before each block: all other forms come to them.
-// replaced plain|arrays|aligned
+// replaced plain|arrays|aligned|refused
 #include "check.h"
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +17,9 @@ static const std::uint64_t MARK = 0x6d61726b6d61726b;
 
 __attribute__((noinline)) static void *put(std::size_t size, std::size_t align)
 {
+    if (size > std::size_t(1) << 60) {
+        throw std::bad_alloc();
+    }
     const std::size_t room = align < 16 ? 16 : align;
     char *block = static_cast<char *>(aligned_alloc(room, (room + size + room - 1) / room * room));
     CHECK(block != nullptr, "replaced: no memory\n");
@@ -108,18 +111,44 @@ static void aligned()
     all_came_here("aligned blocks", 24);
 }
 
+static volatile std::size_t beyond = std::size_t(1) << 62;
+
+static void refused()
+{
+    const auto align = std::align_val_t(64);
+    CHECK(::operator new(beyond, std::nothrow) == nullptr, "replaced: a refusal of new is not null\n");
+    CHECK(::operator new[](beyond, std::nothrow) == nullptr, "replaced: a refusal of new[] is not null\n");
+    CHECK(::operator new(beyond, align, std::nothrow) == nullptr, "replaced: a refusal of aligned new is not null\n");
+    CHECK(::operator new[](beyond, align, std::nothrow) == nullptr, "replaced: a refusal of aligned new[] is not null\n");
+    int caught = 0;
+    try {
+        ::operator delete[](::operator new[](beyond));
+    } catch (const std::bad_alloc &) {
+        caught++;
+    }
+    try {
+        ::operator delete[](::operator new[](beyond, align), align);
+    } catch (const std::bad_alloc &) {
+        caught++;
+    }
+    CHECK(caught == 2, "replaced: %d of 2 refusals are thrown\n", caught);
+    all_came_here("refusals", 0);
+}
+
 int main(int argc, char **argv)
 {
     // What the C++ runtime made before.
     made = unmade = 0;
     const std::string mode = argc > 1 ? argv[1] : "";
-    CHECK(mode == "plain" || mode == "arrays" || mode == "aligned", "replaced: plain, arrays or aligned\n");
     if (mode == "plain") {
         plain();
     } else if (mode == "arrays") {
         arrays();
-    } else {
+    } else if (mode == "aligned") {
         aligned();
+    } else {
+        CHECK(mode == "refused", "replaced: plain, arrays, aligned or refused\n");
+        refused();
     }
     return 0;
 }

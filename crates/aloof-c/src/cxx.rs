@@ -100,12 +100,12 @@ operators! {
 
     _Znam(size: usize) -> *mut c_void = or_ours!(new(size), new_plain(size));
     _ZnamSt11align_val_t(size: usize, align: usize) -> *mut c_void = or_ours!(new_aligned(size, align), new(size, align));
-    _ZnwmRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = or_ours!(new(size), new_plain_nothrow(size));
-    _ZnamRKSt9nothrow_t(size: usize, _tag: Nothrow) -> *mut c_void = or_ours!(new_array(size), new_plain_nothrow(size));
-    _ZnwmSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void =
-        or_ours!(new_aligned(size, align), new_nothrow(size, align));
-    _ZnamSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, _tag: Nothrow) -> *mut c_void =
-        or_ours!(new_array_aligned(size, align), new_nothrow(size, align));
+    _ZnwmRKSt9nothrow_t(size: usize, tag: Nothrow) -> *mut c_void = or_ours!(nothrow(size, tag), new_plain_nothrow(size));
+    _ZnamRKSt9nothrow_t(size: usize, tag: Nothrow) -> *mut c_void = or_ours!(nothrow_array(size, tag), new_plain_nothrow(size));
+    _ZnwmSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, tag: Nothrow) -> *mut c_void =
+        or_ours!(nothrow_aligned(size, align, tag), new_nothrow(size, align));
+    _ZnamSt11align_val_tRKSt9nothrow_t(size: usize, align: usize, tag: Nothrow) -> *mut c_void =
+        or_ours!(nothrow_array_aligned(size, align, tag), new_nothrow(size, align));
 
     _ZdaPv(block: *mut c_void) = or_ours!(delete(block), raw::free(block.cast()));
     _ZdlPvm(block: *mut c_void, _size: usize) = or_ours!(delete(block), raw::free(block.cast()));

@@ -13,7 +13,7 @@
 use crate::cxx::attempt;
 use crate::die;
 use core::ffi::{CStr, c_char, c_int, c_void};
-use core::mem::transmute;
+use core::mem::{MaybeUninit, transmute};
 use core::ptr::null_mut;
 
 type Handler = unsafe extern "C" fn();
@@ -70,8 +70,32 @@ pub fn find_visible(name: &CStr) -> *const c_void {
     }
 }
 
+/// Whether something is defined at what a name was found to be. A program at a fixed address that takes the address of a function
+/// has a stub of that name, which is found first and leads to the function.
+pub fn is_defined(visible: *const c_void) -> bool {
+    const SYMBOL: c_int = 1;
+    type Describe = unsafe extern "C" fn(
+        *const c_void,
+        *mut libc::Dl_info,
+        *mut *const libc::Elf64_Sym,
+        c_int,
+    ) -> c_int;
+    let describe = find_visible(c"dladdr1");
+    if describe.is_null() {
+        return true;
+    }
+    let (mut info, mut symbol) = (MaybeUninit::uninit(), core::ptr::null());
+    // SAFETY: the name is that of a function of this type, which fills both places or returns 0.
+    unsafe {
+        let describe = transmute::<*const c_void, Describe>(describe);
+        describe(visible, info.as_mut_ptr(), &mut symbol, SYMBOL) == 0
+            || symbol.is_null()
+            || (*symbol).st_shndx != 0
+    }
+}
+
 /// Looks a name up in the C++ runtimes that are already loaded; loads none.
-fn out_of_sight(name: &CStr) -> *const c_void {
+pub fn out_of_sight(name: &CStr) -> *const c_void {
     let Some(symbol) = in_sight().symbol else {
         return null_mut();
     };

@@ -28,6 +28,8 @@ behaviours! {
     replaced_basic_operators_serve_the_others = replaced("plain");
     replaced_basic_operators_serve_arrays = replaced("arrays");
     replaced_aligned_operators_serve_the_others = replaced("aligned");
+    what_replaced_operators_refuse_is_null_or_thrown = Case::new("replaced.cpp", &["refused"])
+        .fault("nothrow-throws", "signal 6");
     containers = Case::new("new.cpp", &["containers"]).fault("scribble-odd", "content: ");
 }
 
@@ -49,7 +51,7 @@ fn the_archive_gives_the_same() {
 /// Linked first or preloaded, the program's own operators come before the library's.
 #[test]
 fn replaced_operators_serve_where_the_library_is_linked() {
-    for mode in ["plain", "arrays", "aligned"] {
+    for mode in ["plain", "arrays", "aligned", "refused"] {
         Case::new("replaced.cpp", &[mode]).link(Link::Shared).hold();
     }
 }
