@@ -2,6 +2,7 @@
 
 use super::Heap;
 use super::huge_pages::{small_pages, small_pages_in};
+use super::life::give_up;
 use super::tally::Tier;
 use crate::arena::{self, Chunks, Pick};
 use crate::direct::Block;
@@ -35,7 +36,7 @@ impl Heap {
             return Some(found);
         }
         for _ in 0..ADOPTIONS {
-            let Some(id) = adopt_any(p, Kind::Arena, n) else {
+            let Some(id) = self.adopt_any(p, Kind::Arena, n) else {
                 break;
             };
             self.adopt(id);
@@ -80,6 +81,23 @@ impl Heap {
         }
         self.shelf(id, SubRegion::of(id)).insert(id, FANOUT as u32);
         own(Pick::Any)
+    }
+
+    /// Adopts the lowest orphan of a kind; of arenas one that seems to have `n` free chunks in a row. What an orphan's
+    /// descriptor says may be changing meanwhile: it is a hint.
+    pub(super) fn adopt_any(&self, p: PartitionId, kind: Kind, n: u32) -> Option<SubRegionId> {
+        let has_room = |id| n == 0 || bits::run_starts(SubRegion::of(id).free.get(), n) != 0;
+        let is_runs = |id| SubRegion::of(id).kind() == Kind::Runs;
+        loop {
+            let id = partition::adopt_any(p, kind == Kind::Runs, is_runs, has_room)?;
+            let sub = SubRegion::of(id);
+            if sub.kind() == kind {
+                return Some(id);
+            }
+            // It was closed since the look, opened by another as the other kind, and left.
+            give_up(id, sub);
+            self.sweep_if_posted(id);
+        }
     }
 
     /// A new arena of this heap's, on no shelf yet, and whether it reads as zeros.
@@ -263,14 +281,6 @@ pub(super) fn is_empty(sub: &SubRegion) -> bool {
         Kind::Runs => run::is_empty(sub),
         _ => arena::is_empty(sub),
     }
-}
-
-/// Adopts the lowest orphan of a kind; of arenas one that seems to have `n` free chunks in a row. What an orphan's
-/// descriptor says may be changing meanwhile: it is a hint.
-pub(super) fn adopt_any(p: PartitionId, kind: Kind, n: u32) -> Option<SubRegionId> {
-    let has_room = |id| n == 0 || bits::run_starts(SubRegion::of(id).free.get(), n) != 0;
-    let is_runs = |id| SubRegion::of(id).kind() == Kind::Runs;
-    partition::adopt_any(p, kind == Kind::Runs, is_runs, has_room)
 }
 
 /// Gives an empty, quiet sub-region that is on no shelf back to its partition.

@@ -1,7 +1,7 @@
 //! Blocks of units: the owner's side.
 
 use super::huge_pages::small_pages_after;
-use super::medium::{ADOPTIONS, TRIES, adopt_any};
+use super::medium::{ADOPTIONS, TRIES};
 use super::tally::Tier;
 use super::{CACHED_MAX, Heap};
 use crate::direct::Block;
@@ -48,7 +48,7 @@ impl Heap {
         };
         let (id, taken) = used().or_else(own).or_else(borrowed).or_else(|| {
             for _ in 0..ADOPTIONS {
-                let Some(id) = adopt_any(p, Kind::Runs, 0) else {
+                let Some(id) = self.adopt_any(p, Kind::Runs, 0) else {
                     break;
                 };
                 self.adopt(id);

@@ -7,7 +7,7 @@ use super::summary::Summary;
 use crate::num::bits;
 use crate::num::ids::*;
 use crate::num::size::*;
-use crate::os::{Os, Refused, System};
+use crate::os::{Os, Refused, System, limit};
 use crate::space;
 use crate::sync::{AtomicUsize, Lock, Ordering};
 
@@ -185,6 +185,7 @@ fn commit(id: RegionId, claim: Claim) -> Result<(), (Refused, u64)> {
     REGION[id.0 as usize].set_reserved(claim.fresh());
     let fresh = bytes(id, claim.fresh());
     let now = COMMITTED.fetch_add(fresh, Ordering::Relaxed) + fresh;
+    limit::count_accessible(fresh, 0);
     // What grows will be given back, perhaps by threads that make no other call then.
     decay::BELL.ring();
     PEAK_COMMITTED.fetch_max(now, Ordering::Relaxed);
@@ -222,6 +223,7 @@ fn retire_warm(id: RegionId, mask: u64) {
 fn retire_cold(id: RegionId, mask: u64) -> u64 {
     let done = decommit(id, mask);
     COMMITTED.fetch_sub(bytes(id, done), Ordering::Relaxed);
+    limit::count_accessible(0, bytes(id, done));
     REGION[id.0 as usize].retire_cold(done, !space::is_piecewise());
     if mask & !done != 0 {
         retire_warm(id, mask & !done);
@@ -339,7 +341,7 @@ pub fn adopt(id: SubRegionId) -> bool {
 }
 
 /// Adopts the lowest abandoned sub-region of a partition that was abandoned with `runs`, as `is_runs` tells, and is not
-/// too full, as `has_room` tells.
+/// too full, as `has_room` tells. Between the look and the adoption it may have become of the other kind: the caller asks again.
 pub fn adopt_any(
     p: PartitionId,
     runs: bool,
@@ -358,19 +360,7 @@ pub fn adopt_any(
                 .filter(move |bit| mask >> bit & 1 != 0)
                 .filter(|&bit| is_runs(id.sub(bit)) == runs)
         };
-        let adopted = |&bit: &u32| {
-            let id = id.sub(bit);
-            if !has_room(id) || !region.adopt(bit) {
-                return false;
-            }
-            // Between the look and the adoption it may have been closed, opened by another as the other kind, and left.
-            if is_runs(id) != runs {
-                abandon(id, !runs);
-                return false;
-            }
-            true
-        };
-        if let Some(bit) = wanted().find(adopted) {
+        if let Some(bit) = wanted().find(|&bit| has_room(id.sub(bit)) && region.adopt(bit)) {
             return Some(id.sub(bit));
         }
         index.clear(i, || wanted().next().is_some());
