@@ -4,7 +4,7 @@
 
 use super::Block;
 use crate::num::size::align_up;
-use crate::os::{Os, System};
+use crate::os::{Os, System, limit};
 use crate::space;
 use crate::sync::{AtomicU32, Lock, Ordering, OwnedSize};
 
@@ -60,6 +60,7 @@ pub fn take(size: usize, align: usize) -> Option<Block> {
     entry.bytes.set(bytes);
     entry.start.set(start);
     entry.mapped.set(mapped);
+    limit::count_accessible(mapped, 0);
     Some(Block {
         addr,
         bytes,
@@ -97,6 +98,7 @@ pub fn give(addr: usize) -> Option<usize> {
     let (bytes, start, mapped) = (entry.bytes.get(), entry.start.get(), entry.mapped.get());
     entry.addr.set(0);
     drop(guard);
+    limit::count_accessible(0, mapped);
     // SAFETY: the entry was the mapping's only owner.
     unsafe { System::unmap(start, mapped) };
     Some(bytes)

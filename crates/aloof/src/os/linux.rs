@@ -195,8 +195,9 @@ impl Os for Linux {
             if remap(between, libc::MREMAP_FIXED, to) == Some(to) {
                 return true;
             }
-            // Refused before `to` was unmapped, if there are as many mappings as the kernel allows, or after it.
-            if !is_mapped(to) && Self::map_at(to, len).is_err() {
+            // Refused before `to` was unmapped, if there are as many mappings as the kernel allows, or after it, as a whole.
+            let is_there = is_mapped(to) && is_mapped(to + len - Self::page_size());
+            if !is_there && Self::map_at(to, len).is_err() {
                 fault("realloc", from, "the system lost its pages");
             }
             // SAFETY: both are mapped, and `between` is no one else's.
