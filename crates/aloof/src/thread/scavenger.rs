@@ -63,9 +63,10 @@ fn rang_slow() {
         .compare_exchange(NONE, RUNS, Ordering::Relaxed, Ordering::Relaxed)
         .is_ok()
     {
-        let started = start();
-        decay::leave_to_scavenger(started);
-        if !started {
+        // Before it: it may end at once, and say so.
+        decay::leave_to_scavenger(true);
+        if !start() {
+            decay::leave_to_scavenger(false);
             STATE.store(REFUSED, Ordering::Relaxed);
         }
     }
