@@ -111,6 +111,9 @@ impl Args {
         if self.threads.contains(&0) {
             bail!("--threads must be at least 1");
         }
+        if (1..self.threads.len()).any(|i| self.threads[..i].contains(&self.threads[i])) {
+            bail!("--threads names a number twice");
+        }
         if self.timeout == 0 {
             bail!("--timeout must be at least 1 second");
         }

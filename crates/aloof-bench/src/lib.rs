@@ -54,18 +54,24 @@ pub fn main(args: Args) -> Result<ExitCode> {
         Some(path) => record::read(path)?,
         None => measured(&args)?,
     };
-    if let Some(path) = &args.json {
-        record::write(&report, path).with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    if let Some(path) = &args.html {
-        std::fs::write(path, html::render(&report))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-    }
-    // Last, and nothing is lost if nobody reads it.
+    let written = write_files(&args, &report);
+    // Whatever became of the files, and nothing is lost if nobody reads it.
     let _ = std::io::stdout().write_all(table::render(&report).as_bytes());
+    written?;
     Ok(if report.rows.iter().any(|row| row.failed) {
         ExitCode::from(1)
     } else {
         ExitCode::SUCCESS
     })
+}
+
+fn write_files(args: &Args, report: &record::Report) -> Result<()> {
+    if let Some(path) = &args.json {
+        record::write(report, path).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    if let Some(path) = &args.html {
+        std::fs::write(path, html::render(report))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use crate::machine::Machine;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A whole run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -164,23 +164,30 @@ pub struct Geomean {
 
 /// Refuses a file that could not be written when all is measured. Leaves no trace.
 pub fn check_writable(path: &Path) -> anyhow::Result<()> {
-    let existed = path.exists();
-    fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    if !existed {
-        fs::remove_file(path)?;
+    for path in [path, &partial(path)] {
+        let new = fs::symlink_metadata(path).is_err();
+        fs::OpenOptions::new()
+            .append(true)
+            .create_new(new)
+            .open(path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        if new {
+            fs::remove_file(path)?;
+        }
     }
     Ok(())
+}
+
+/// Where a file lies until it is whole.
+fn partial(path: &Path) -> PathBuf {
+    path.with_extension("partial")
 }
 
 /// Writes the report as JSON, whole or not at all.
 pub fn write(report: &Report, path: &Path) -> anyhow::Result<()> {
     let mut text = serde_json::to_string_pretty(report)?;
     text.push('\n');
-    let partial = path.with_extension("partial");
+    let partial = partial(path);
     fs::write(&partial, text)?;
     fs::rename(&partial, path)?;
     Ok(())

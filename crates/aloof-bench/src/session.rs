@@ -23,6 +23,15 @@ pub fn run(
     if workloads.is_empty() {
         bail!("no workload fits --suite and --only");
     }
+    if workloads
+        .iter()
+        .any(|workload| !allocators[0].takes_part(workload))
+    {
+        bail!(
+            "the suite `rust` cannot be built on {}, which comes first: name a crate or glibc first, or other suites",
+            allocators[0].name
+        );
+    }
     let clock = Instant::now();
     let started_unix = SystemTime::now()
         .duration_since(UNIX_EPOCH)
