@@ -22,12 +22,12 @@ use crate::sync::{Ordering, fence};
 const WAYS: usize = 4;
 /// Blocks that come into the outbox before all are posted: it holds no more.
 const BLOCKS: u32 = 512;
+/// The same in bytes.
+const BYTES: u32 = 256 << 10;
 /// Posts of small blocks to pools of ended threads between two looks at them.
 const COLLECT_EVERY: u32 = 32;
 /// Sweeps of one orphan in a row, when others post to it meanwhile.
 const SWEEPS: usize = 3;
-/// The same in bytes.
-const BYTES: u32 = 256 << 10;
 
 impl Parcel {
     /// The pool and the word.
