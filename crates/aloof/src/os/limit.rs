@@ -3,7 +3,7 @@
 //! Resident memory is read from the kernel now and then and estimated between: what was handed out since then may all
 //! be touched. A request that would pass the limit is first an occasion to give memory back.
 
-use super::linux::{keep_errno, read_file};
+use super::linux::{keep_errno, read_file, usage};
 use super::options::Setting;
 use super::{Os, System};
 use crate::sync::{AtomicUsize, Ordering};
@@ -160,13 +160,8 @@ fn of_statm(fields: &[u8]) -> Option<usize> {
 
 /// What is accessible, or, if that is less, the most that ever was resident, files included: it may be of before an `exec`.
 fn most_resident() -> usize {
-    // SAFETY: a struct of numbers, which the call fills.
-    unsafe {
-        let mut usage = core::mem::zeroed::<libc::rusage>();
-        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
-        let most = usage.ru_maxrss as usize * 1024;
-        most.min(ACCESSIBLE.load(Ordering::Relaxed))
-    }
+    let (.., most) = usage();
+    ACCESSIBLE.load(Ordering::Relaxed).min(most as usize)
 }
 
 fn number(digits: &[u8]) -> Option<usize> {

@@ -86,11 +86,15 @@ fn no_huge_pages(addr: usize, len: usize) {
     unsafe { advise(addr, len, libc::MADV_NOHUGEPAGE) };
 }
 
-/// Whether something is mapped at a page.
-fn is_mapped(page: usize) -> bool {
+/// Whether the page at an address is resident; none if nothing is mapped there.
+fn residence(addr: usize) -> Option<bool> {
+    let page = align_down(addr, Linux::page_size());
     let mut state = 0u8;
     // SAFETY: one page, one byte for its state; a page that is not mapped is an error.
-    unsafe { libc::mincore(ptr::with_exposed_provenance_mut(page), 1, &mut state) == 0 }
+    let told = keep_errno(|| unsafe {
+        libc::mincore(ptr::with_exposed_provenance_mut(page), 1, &mut state)
+    });
+    (told == 0).then_some(state & 1 != 0)
 }
 
 /// Gives advice; false if it is refused.
@@ -158,13 +162,7 @@ impl Os for Linux {
     }
 
     fn is_resident(addr: usize) -> bool {
-        let page = align_down(addr, Self::page_size());
-        let mut state = 0u8;
-        // SAFETY: one page, one byte for its state; a page that is not mapped is an error.
-        let told = keep_errno(|| unsafe {
-            libc::mincore(ptr::with_exposed_provenance_mut(page), 1, &mut state)
-        });
-        told == 0 && state & 1 != 0
+        residence(addr) == Some(true)
     }
 
     unsafe fn move_pages(from: usize, to: usize, len: usize) -> bool {
@@ -196,7 +194,7 @@ impl Os for Linux {
                 return true;
             }
             // Refused before `to` was unmapped, if there are as many mappings as the kernel allows, or after it, as a whole.
-            let is_there = is_mapped(to) && is_mapped(to + len - Self::page_size());
+            let is_there = residence(to).is_some() && residence(to + len - 1).is_some();
             if !is_there && Self::map_at(to, len).is_err() {
                 fault("realloc", from, "the system lost its pages");
             }

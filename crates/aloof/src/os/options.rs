@@ -227,11 +227,11 @@ impl Options {
             Setting::Background,
             Setting::DecayMs,
             Setting::Retain,
+            Setting::Limit,
         ] {
             setting.read();
         }
-        if !Setting::Limit.read()
-            && !LIMIT_IS_CHOSEN.load(Ordering::Relaxed)
+        if !LIMIT_IS_CHOSEN.load(Ordering::Relaxed)
             && let Some(bytes) = limit::of_control_group()
         {
             Setting::Limit.set(bytes as u64);

@@ -64,22 +64,15 @@ pub fn committed_bytes() -> (usize, usize, usize) {
 /// Takes and commits `n` (1..=64) neighbouring sub-regions: warm ones first, then the lowest. Finding
 /// them costs O(1) in the number of regions. None if the OS refuses or the partition is full.
 pub fn acquire(p: PartitionId, n: u32) -> Option<Piece> {
-    let index = &INDEX[p.0 as usize];
-    let limit = space::usable_regions(p);
-    if n == 1 {
-        while let Some(i) = index.pending.find(0, limit) {
-            let region = &REGION[p.region(i).0 as usize];
-            if region.masks().pending != 0 {
-                if let Ok(Some(piece)) = acquire_in(p.region(i), n) {
-                    return Some(piece);
-                }
-                break;
-            }
-            index.pending.clear(i, || region.masks().pending != 0);
-        }
+    if n == 1
+        && let Some(id) = first_pending(p)
+        && let Ok(Some(piece)) = acquire_in(id, n)
+    {
+        return Some(piece);
     }
+    let limit = space::usable_regions(p);
     let k = n.next_power_of_two().ilog2();
-    let level = &index.free[k as usize];
+    let level = &INDEX[p.0 as usize].free[k as usize];
     let mut from = 0;
     while let Some(i) = level.find(from, limit) {
         from = i;
@@ -100,16 +93,22 @@ pub fn acquire(p: PartitionId, n: u32) -> Option<Piece> {
 
 /// Whether the partition has free sub-regions whose pages may be there. A hint.
 pub fn has_pending(p: PartitionId) -> bool {
+    first_pending(p).is_some()
+}
+
+/// The first region of a partition with something pending. A hint.
+fn first_pending(p: PartitionId) -> Option<RegionId> {
     let (pending, limit) = (&INDEX[p.0 as usize].pending, space::usable_regions(p));
     while let Some(i) = pending.find(0, limit) {
-        let region = &REGION[p.region(i).0 as usize];
-        if region.masks().pending != 0 {
-            return true;
+        let id = p.region(i);
+        let has_some = || REGION[id.0 as usize].masks().pending != 0;
+        if has_some() {
+            return Some(id);
         }
         // Who took the last of a region left its bit.
-        pending.clear(i, || region.masks().pending != 0);
+        pending.clear(i, has_some);
     }
-    false
+    None
 }
 
 /// Tries one region. `Occupied`: something foreign was found; the region is worth another try.

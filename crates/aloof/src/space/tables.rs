@@ -1,11 +1,11 @@
 //! The tables below the base: the one file that turns an index into the address of its record.
 
-use crate::os::Refused;
 use core::ptr;
 
 use super::{LOCK, MAP, MASK, TAGS, base, commit_table, layout};
 use crate::num::ids::*;
 use crate::num::size::*;
+use crate::os::{Os, Refused, System};
 use crate::sync::{AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 /// By region: the steps of [`make_ready`] that succeeded, or [`IS_READY`] when its descriptors are accessible; written
@@ -139,7 +139,6 @@ pub fn make_ready(region: RegionId) -> Result<(), Refused> {
 
 /// Tags are readable already; they become writable.
 fn commit_tags(addr: usize, len: usize) -> Result<(), Refused> {
-    use crate::os::{Os, System};
     let page = System::page_size();
     let (start, end) = (align_down(addr, page), align_up(addr + len, page));
     // SAFETY: the tags are mapped in every mode.
