@@ -89,7 +89,7 @@ extern "C" fn look() {
 /// The first operator of a table at these places.
 #[inline]
 fn first(table: &[AtomicPtr<c_void>], places: &[usize]) -> Option<*mut c_void> {
-    // Relaxed: once true, it stays so, and nothing is read after it.
+    // Relaxed: once so it stays so, and nothing is read after it.
     if STATE.load(Ordering::Relaxed) == ALL_OURS {
         return None;
     }
@@ -99,7 +99,9 @@ fn first(table: &[AtomicPtr<c_void>], places: &[usize]) -> Option<*mut c_void> {
 #[cold]
 #[inline(never)]
 fn first_slow(table: &[AtomicPtr<c_void>], places: &[usize]) -> Option<*mut c_void> {
-    look();
+    if STATE.load(Ordering::Relaxed) == UNKNOWN {
+        look();
+    }
     // Acquire: sees the tables.
     if STATE.load(Ordering::Acquire) != SOME_REPLACED {
         return None;

@@ -9,7 +9,8 @@ use core::ffi::{c_int, c_void};
 use core_aloof::raw;
 use libc::{EINVAL, ENOMEM, FILE};
 
-/// Gives free memory back to the system; 1 if more went back than pages between live blocks. The padding speaks of a heap top, and there is none here.
+/// Gives free memory back to the system; 1 if more went back than pages between live blocks. The padding speaks of a heap top,
+/// and there is none here.
 #[unsafe(no_mangle)]
 extern "C" fn malloc_trim(_pad: usize) -> c_int {
     c_int::from(raw::purge())
