@@ -145,6 +145,16 @@ pub struct Row {
     pub memory: Vec<(u32, u64)>,
 }
 
+impl Row {
+    /// A spread of this row as `show` writes it; what was measured once has none.
+    pub fn spread_text(&self, spread: f64, show: impl FnOnce(f64) -> String) -> String {
+        match self.runs {
+            1 => "once".to_owned(),
+            _ => show(spread * 100.0),
+        }
+    }
+}
+
 /// Geometric means of one suite's ratios against one peer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Geomean {

@@ -58,10 +58,7 @@ fn suite_tables(report: &Report, suite: &str, text: &mut String) {
         "\n{suite}: {} time of {subject}, and its ratio to each peer (below 1: {subject} is faster; median of {runs}, +- quartile distance, or measured once)",
         report.clock
     );
-    let spread = |row: &Row, share: f64| match row.runs {
-        1 => "once".to_owned(),
-        _ => format!("+-{:.0}%", share * 100.0),
-    };
+    let spread = |row: &Row, spread| row.spread_text(spread, |percent| format!("+-{percent:.0}%"));
     let time = |row: &Row| match row.time_ratio {
         Some(ratio) => format!("{ratio:.2} {}", spread(row, row.time_ratio_spread)),
         None => "-".into(),

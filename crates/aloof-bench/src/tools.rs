@@ -55,16 +55,16 @@ impl Tools {
 
     /// The commit that the measured library is of, in brackets, and whether files were changed since; empty where nobody knows.
     pub fn commit(&self, args: &Args) -> String {
-        let known = args.aloof_lib.is_none();
-        let git = known.then(|| {
-            Command::new("git")
-                .arg("-C")
-                .arg(&self.workspace)
-                .args(["describe", "--always", "--dirty"])
-                .output()
-        });
+        if args.aloof_lib.is_some() {
+            return String::new();
+        }
+        let git = Command::new("git")
+            .arg("-C")
+            .arg(&self.workspace)
+            .args(["describe", "--always", "--dirty"])
+            .output();
         match git {
-            Some(Ok(output)) if output.status.success() => {
+            Ok(output) if output.status.success() => {
                 format!(" ({})", String::from_utf8_lossy(&output.stdout).trim())
             }
             _ => String::new(),

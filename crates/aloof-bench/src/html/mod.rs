@@ -179,11 +179,7 @@ fn table(report: &Report, suite: &str, page: &mut String) {
             page,
             "<td>{:.4}</td><td>{}</td><td>{}</td><td>{:.3}</td><td>{:.3}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             row.seconds,
-            if row.runs == 1 {
-                "once".to_owned()
-            } else {
-                format!("{:.1} %", row.spread * 100.0)
-            },
+            row.spread_text(row.spread, |percent| format!("{percent:.1} %")),
             row.ns_per_op.map_or(String::new(), short),
             row.user_seconds,
             row.system_seconds,
